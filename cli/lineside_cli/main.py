@@ -1,0 +1,134 @@
+"""The `lineside` command. Finds each program's commands in a table and loads only the one that is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lineside_contract.errors import LinesideError, nearest
+
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+
+class Command(NamedTuple):
+    """Where a command lives: `configure` fills in its parser and sets `run`; `extra` is what it needs installed."""
+
+    module: str
+    configure: str
+    extra: str
+    summary: str
+
+
+COMMANDS = {
+    "export": Command(
+        "lineside_export.commands",
+        "configure_export",
+        "export",
+        "turn a trained model into a small, verified bundle",
+    ),
+    "inspect": Command(
+        "lineside_export.commands", "configure_inspect", "export", "show what a bundle holds, and verify it"
+    ),
+    "predict": Command(
+        "lineside_export.commands", "configure_predict", "export", "run a bundle over the rows of a CSV file"
+    ),
+    "agent": Command(
+        "lineside_agent.commands", "configure_agent", "agent", "init, check or run the agent on a device"
+    ),
+    "collector": Command(
+        "lineside_collector.commands",
+        "configure_collector",
+        "collector",
+        "store what devices send, and look at it",
+    ),
+    "broker": Command(
+        "lineside_cli.broker", "configure_broker", "collector", "run the embedded MQTT broker, without root"
+    ),
+    "watch": Command("lineside_cli.watch", "configure_watch", "agent", "print the messages that flow"),
+    "demo": Command("lineside_cli.demo", "configure_demo", "demo", "watch the whole path work, in 90 seconds"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except LinesideError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"lineside {version('lineside')}")
+        return 0
+    name = arguments[0]
+    command = COMMANDS.get(name)
+    if command is None:
+        hint = nearest(name, COMMANDS) or "See `lineside --help`."
+        return _fail(f"lineside has no command {name!r}. {hint}", 2)
+    try:
+        return _run(name, command, arguments[1:])
+    except ModuleNotFoundError as error:
+        return _fail(_missing(name, command, error), 2)
+
+
+def _run(name: str, command: Command, arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"lineside {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}.")
+    configure: Callable[[argparse.ArgumentParser], None] = getattr(
+        importlib.import_module(command.module), command.configure
+    )
+    configure(parser)
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _missing(name: str, command: Command, error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    if package.startswith("lineside_"):
+        raise error
+    return (
+        f"`lineside {name}` needs the package {package}, which is not installed. "
+        f"Run: pip install 'lineside[{command.extra}]'"
+    )
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: lineside COMMAND [options]",
+            "",
+            "Put a trained model beside the machine it watches.",
+            "",
+            *lines,
+            "",
+            "`lineside COMMAND --help` explains one. `lineside --version` says which this is.",
+        ]
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"lineside: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The kinds of sensor, one file each, and the table that names them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from lineside_agent.clock import Clock, Signal
+from lineside_agent.sensors.sensor import Block, EndOfReadings, Sensor
+from lineside_contract.errors import InputError, nearest
+
+__all__ = ["KINDS", "Block", "EndOfReadings", "Sensor", "open_sensor", "settings_type"]
+
+# A new kind of sensor is one file and one line: its module has `Settings` (a msgspec struct) and
+# `open(settings, clock, stop)`. The module, and with it any driver, is imported when it is used.
+KINDS = {
+    "replay": "lineside_agent.sensors.replay",
+    "simulated": "lineside_agent.sensors.simulated",
+    "stdin": "lineside_agent.sensors.stdin",
+}
+
+
+def settings_type(kind: str) -> Any:
+    """Return the settings struct of a kind of sensor. Raises InputError if there is no such kind."""
+    return _module(kind).Settings
+
+
+def open_sensor(kind: str, settings: Any, clock: Clock, stop: Signal) -> Sensor:
+    """Open a sensor. Raises InputError for settings that cannot work, SensorError if it may work later."""
+    sensor: Sensor = _module(kind).open(settings, clock, stop)
+    return sensor
+
+
+def _module(kind: str) -> Any:
+    if kind not in KINDS:
+        raise InputError(
+            f"There is no sensor of kind {kind!r}.", hint=nearest(kind, KINDS) or f"Known: {', '.join(KINDS)}."
+        )
+    return importlib.import_module(KINDS[kind])

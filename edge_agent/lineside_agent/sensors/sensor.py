@@ -1,0 +1,39 @@
+"""What every sensor gives: blocks of readings."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Block(NamedTuple):
+    """Readings in order of time: one or ten thousand, by the same path.
+
+    timestamps: int64 nanoseconds since the Unix epoch, shape (n,). values: float32, shape (n, channels).
+    """
+
+    timestamps: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+class EndOfReadings(Exception):  # noqa: N818 - not an error: the recording is over
+    """The sensor has nothing more to give, and never will."""
+
+
+class Sensor(Protocol):
+    """A source of readings. Everything else (retry, counting, windows) is done once, by its reader."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the values' columns."""
+
+    def read(self) -> Block:
+        """Wait for readings and return them; an empty block if the agent is to stop.
+
+        Raises SensorError if there are none this time, EndOfReadings if there never will be.
+        """
+
+    def close(self) -> None:
+        """Give back what the sensor holds. May be called twice."""
