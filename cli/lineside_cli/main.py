@@ -49,7 +49,9 @@ COMMANDS = {
         "lineside_cli.broker", "configure_broker", "collector", "run the embedded MQTT broker, without root"
     ),
     "watch": Command("lineside_cli.watch", "configure_watch", "agent", "print the messages that flow"),
-    "demo": Command("lineside_cli.demo", "configure_demo", "demo", "watch the whole path work, in 90 seconds"),
+    "demo": Command(
+        "lineside_cli.demo", "configure_demo", "demo", "watch the whole path work, in 90 seconds"
+    ),
 }
 
 
@@ -89,7 +91,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(name: str, command: Command, arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"lineside {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}.")
+    parser = argparse.ArgumentParser(
+        prog=f"lineside {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}."
+    )
     configure: Callable[[argparse.ArgumentParser], None] = getattr(
         importlib.import_module(command.module), command.configure
     )

@@ -75,7 +75,8 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`manifest.json`.
 
     The model takes float32 of shape (n, window.length * channels): the readings of a window in order of
-    time, each with its channels in order.
+    time, each with its channels in order. `golden_tolerance` is how far, relative to max(1, |expected|), a
+    device's answer to a golden row may lie from the exporter's.
     """
 
     format: int = FORMAT
@@ -95,6 +96,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidate: str = "float32"
     candidates: list[Candidate] = []
     tolerance: float | None = None
+    golden_tolerance: float = 1e-4
     rows_held_back: int = 0
     made_with: dict[str, str] = {}
     files: dict[str, FileEntry] = {}

@@ -41,7 +41,9 @@ PUBLISHED = {
     "heartbeat": Published(
         _device(Kind.HEARTBEAT), messages.Heartbeat, 0, False, "agent", "Health, at regular intervals."
     ),
-    "prediction": Published(_device(Kind.PREDICTION), messages.Prediction, 1, False, "agent", "One prediction."),
+    "prediction": Published(
+        _device(Kind.PREDICTION), messages.Prediction, 1, False, "agent", "One prediction."
+    ),
     "predictions": Published(
         _device(Kind.PREDICTIONS), messages.Predictions, 1, False, "agent", "Many predictions, in columns."
     ),
@@ -125,9 +127,7 @@ def _operation(name: str) -> dict[str, Any]:
         "channel": {"$ref": f"#/channels/{name}"},
         "summary": f"The {published.sender} says: {published.summary[0].lower()}{published.summary[1:]}",
         "messages": [{"$ref": f"#/channels/{name}/messages/{name}"}],
-        "bindings": {
-            "mqtt": {"qos": published.qos, "retain": published.retained, "bindingVersion": "0.2.0"}
-        },
+        "bindings": {"mqtt": {"qos": published.qos, "retain": published.retained, "bindingVersion": "0.2.0"}},
     }
 
 

@@ -1,0 +1,1 @@
+"""The device's side: sensors, model, outbox, broker."""

@@ -53,7 +53,7 @@ class Clock(Protocol):
     """Where the agent gets its time from. Tests have their own and never sleep."""
 
     def wall_ns(self) -> int:
-        """Return nanoseconds since the Unix epoch, UTC. May jump: a label, never used for order or intervals."""
+        """Return nanoseconds since the Unix epoch, UTC. May jump: a label, never for order or intervals."""
 
     def monotonic(self) -> float:
         """Return seconds that never jump."""

@@ -1,0 +1,1 @@
+"""The workstation's side: a trained model becomes a quantized, verified bundle."""

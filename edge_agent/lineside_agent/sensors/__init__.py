@@ -34,6 +34,7 @@ def open_sensor(kind: str, settings: Any, clock: Clock, stop: Signal) -> Sensor:
 def _module(kind: str) -> Any:
     if kind not in KINDS:
         raise InputError(
-            f"There is no sensor of kind {kind!r}.", hint=nearest(kind, KINDS) or f"Known: {', '.join(KINDS)}."
+            f"There is no sensor of kind {kind!r}.",
+            hint=nearest(kind, KINDS) or f"Known: {', '.join(KINDS)}.",
         )
     return importlib.import_module(KINDS[kind])

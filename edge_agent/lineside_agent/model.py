@@ -1,0 +1,140 @@
+"""A bundle's model, loaded and tried: the code that judges a bundle when it is made and runs it afterwards."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from lineside_contract.bundle import GOLDEN, MODEL, Bundle
+from lineside_contract.errors import BundleError
+from lineside_contract.manifest import Manifest, Outputs
+
+# A graph's outputs, in the order of the fields of Answers.
+_FIELDS = ("label", "probabilities", "values", "scores")
+
+
+class Answers(NamedTuple):
+    """What a model says about n inputs. A field that its task does not have is None.
+
+    label: int64 or str, shape (n,). probabilities: float32 (n, classes). values: float32 (n, targets).
+    scores: float32 (n, k).
+    """
+
+    label: NDArray[Any] | None
+    probabilities: NDArray[np.float32] | None
+    values: NDArray[np.float32] | None
+    scores: NDArray[np.float32] | None
+
+
+class Model:
+    """An onnxruntime session that knows what its outputs mean. Not for use by several threads at once."""
+
+    def __init__(self, model: bytes, input_name: str, outputs: Outputs, *, threads: int = 1) -> None:
+        """Load a model. Raises BundleError if onnxruntime will not have it, or if it lacks a named output.
+
+        `threads` is set rather than left to onnxruntime, whose own pool spins, and leaves the cores that
+        the process was given.
+        """
+        self._session = _session(model, threads)
+        graph = {output.name for output in self._session.get_outputs()}
+        named = [(field, getattr(outputs, field)) for field in _FIELDS]
+        self._fields = [field for field, name in named if name is not None]
+        self._names = [name for _, name in named if name is not None]
+        if missing := set(self._names) - graph:
+            raise BundleError(f"The model has no output {', '.join(sorted(missing))}.")
+        self._input = input_name
+
+    @classmethod
+    def open(cls, bundle: Bundle, *, threads: int = 1) -> Model:
+        """Load a bundle's model and let it answer the golden rows. Raises BundleError if it answers wrong."""
+        manifest = bundle.manifest
+        model = cls(bundle.files[MODEL], manifest.input, manifest.outputs, threads=threads)
+        inputs, expected = read_golden(bundle.files[GOLDEN])
+        features = manifest.window.length * len(manifest.channels)
+        if inputs.ndim != 2 or inputs.shape[1] != features:
+            raise BundleError(
+                f"The golden rows have shape {inputs.shape}; the model takes {features} values."
+            )
+        if difference := first_difference(model.predict(inputs), expected, manifest):
+            raise BundleError(
+                f"The model {manifest.name} {manifest.version} does not give its own golden answers here: "
+                f"{difference}.",
+                hint="Do not use it on this device; export it again, or as float32.",
+            )
+        return model
+
+    def predict(self, inputs: NDArray[np.float32]) -> Answers:
+        """Answer inputs of shape (n, features), float32, C-contiguous."""
+        found = dict(zip(self._fields, self._session.run(self._names, {self._input: inputs}), strict=True))
+        return Answers(
+            label=_flat(found.get("label")),
+            probabilities=found.get("probabilities"),
+            values=_columns(found.get("values")),
+            scores=_columns(found.get("scores")),
+        )
+
+
+def write_golden(inputs: NDArray[np.float32], answers: Answers) -> bytes:
+    """Return the golden rows of a bundle: inputs, and what the model that goes into it answers."""
+    arrays = {name: value for name, value in answers._asdict().items() if value is not None}
+    if answers.label is not None and answers.label.dtype == object:
+        arrays["label"] = answers.label.astype(str)  # an object array could only be pickled
+    buffer = io.BytesIO()
+    np.savez(buffer, inputs=inputs, **arrays)
+    return buffer.getvalue()
+
+
+def read_golden(data: bytes) -> tuple[NDArray[np.float32], Answers]:
+    """Read golden rows. Raises BundleError."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return arrays["inputs"], Answers(
+                *(arrays[field] if field in arrays else None for field in _FIELDS)
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise BundleError(f"The golden rows cannot be read: {error}.") from error
+
+
+def first_difference(answers: Answers, expected: Answers, manifest: Manifest) -> str:
+    """Say in which row and output answers first differ from the expected ones, or nothing."""
+    for field, got, want in zip(_FIELDS, answers, expected, strict=True):
+        if got is None or want is None:
+            if got is not want:
+                return f"one of the two has no {field}"
+            continue
+        if got.shape != want.shape:
+            return f"{field} has shape {got.shape} instead of {want.shape}"
+        wrong = got != want if field == "label" else _beyond(got, want, manifest.golden_tolerance)
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][0])
+            return f"in row {row}, {field} is {got[row].tolist()} instead of {want[row].tolist()}"
+    return ""
+
+
+def _beyond(got: NDArray[np.float32], want: NDArray[np.float32], tolerance: float) -> NDArray[np.bool_]:
+    close = np.isclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return np.logical_not(close)
+
+
+def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # its warnings are about how the graph was written
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class
+        text = str(error).strip().splitlines()[0]
+        raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot load the model: {text}") from error
+
+
+def _flat(label: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if label is None else label.reshape(-1)
+
+
+def _columns(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    return values.reshape(-1, 1) if values is not None and values.ndim == 1 else values
