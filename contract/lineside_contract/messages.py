@@ -197,7 +197,7 @@ def decode(payload: bytes, kind: type[M]) -> M:
     """Read a message of the given kind. Raises InputError if it is not one."""
     decoder = _DECODERS.get(kind)
     if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)  # type: ignore[assignment]
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     try:
         return decoder.decode(payload)  # type: ignore[return-value]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

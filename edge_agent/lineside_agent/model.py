@@ -116,8 +116,8 @@ def first_difference(answers: Answers, expected: Answers, manifest: Manifest) ->
 
 
 def _beyond(got: NDArray[np.float32], want: NDArray[np.float32], tolerance: float) -> NDArray[np.bool_]:
-    close = np.isclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
-    return np.logical_not(close)
+    close: NDArray[np.bool_] = np.isclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return ~close
 
 
 def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:

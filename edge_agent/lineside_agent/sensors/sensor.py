@@ -18,7 +18,7 @@ class Block(NamedTuple):
     values: NDArray[np.float32]
 
 
-class EndOfReadings(Exception):  # noqa: N818 - not an error: the recording is over
+class EndOfReadings(Exception):
     """The sensor has nothing more to give, and never will."""
 
 
