@@ -1,0 +1,76 @@
+# Every target sets up what it needs: on a fresh machine `make demo` or `make test` is all there is to type.
+# Another Python than `python3`: make test PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c requirements-dev.lock
+# A development install has everything that the demo needs.
+DEMO_READY := $(if $(wildcard .venv/ready-dev),.venv/ready-dev,.venv/ready-demo)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix bench docs lock clean mosquitto
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' Makefile
+
+demo: $(DEMO_READY) ## watch the whole path work: export, agent, broker, collector
+	@$(BIN)/python -m lineside_cli.main demo
+
+test: .venv/ready-dev mosquitto ## run every test, with real brokers and real processes
+	$(BIN)/python -m pytest
+
+check: .venv/ready-dev ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: .venv/ready-dev ## repair what the style check can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/ready-dev mosquitto ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+docs: .venv/ready-dev ## write docs/schema and docs/asyncapi.json from the message types
+	$(BIN)/python -m lineside_contract.schemas docs
+
+lock: .venv/ready-dev ## pin the newest versions of everything in requirements-dev.lock
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install uv
+	@head -n 1 requirements-dev.lock > requirements-dev.lock.part
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 \
+		--no-annotate --no-header --no-emit-index-url >> requirements-dev.lock.part
+	@mv requirements-dev.lock.part requirements-dev.lock
+
+clean: ## delete the environment and everything that was generated
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+mosquitto:
+	@export PATH="$$PATH:/usr/sbin"; \
+	if command -v mosquitto > /dev/null && command -v mosquitto_passwd > /dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+		echo "The tests need the Mosquitto broker, 2.0 or newer. Install it (Debian: sudo apt-get install mosquitto)" \
+			"and run this again." >&2; \
+		exit 1; \
+	fi; \
+	echo "Installing Mosquitto with apt-get ..."; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mosquitto > /dev/null
+
+.venv/ready-dev: pyproject.toml requirements-dev.lock | .venv/bin/python
+	@echo "Installing what development needs into .venv ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+.venv/ready-demo: pyproject.toml requirements-dev.lock | .venv/bin/python
+	@echo "Installing what the demo needs into .venv ..."
+	@$(PIP) -e '.[demo]'
+	@touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		echo "Lineside needs Python 3.11 or newer as $(PYTHON). Name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments. Install that part (Debian: apt-get install python3-venv)." >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv .venv
