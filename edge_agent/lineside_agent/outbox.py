@@ -1,0 +1,360 @@
+"""What waits to be delivered: an append-only log on disk, bounded in bytes, that survives kills.
+
+    put  --write--> newest segment ...... oldest segment --read--> deliver
+                     | fdatasync, many puts at once                  |
+                     '-- disk full: memory, bounded             settled: acknowledged or dropped
+                                                                  '--> a segment all settled is deleted
+
+`put` hands its bytes to the operating system before it returns, so a killed process loses nothing; `commit`
+makes everything put so far survive a power cut. One thread puts; another reads and acknowledges.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lineside_agent.cursor import Cursor
+from lineside_agent.segment import HEADER_BYTES, Entry, encode_record
+from lineside_agent.segment_log import SegmentLog, Snapshot, read
+from lineside_contract.errors import InputError
+from lineside_contract.files import write_whole
+from lineside_contract.ids import Boot
+from lineside_contract.messages import PreviousBoot, Range, Ranges
+
+log = logging.getLogger(__name__)
+
+_LARGEST_SEGMENT = 4 * 1024 * 1024
+_SMALLEST_SEGMENT = 4096
+_RETRY_DISK_S = 1.0
+
+
+class Limits(NamedTuple):
+    """Bounds of an outbox: bytes on disk; bytes in memory while the disk takes nothing; seconds to a commit."""
+
+    disk_bytes: int = 256 * 1024 * 1024
+    memory_bytes: int = 8 * 1024 * 1024
+    commit_after_s: float = 0.1
+
+
+class Position(NamedTuple):
+    """Where a reader has got to: a file, the offset in it, and the number expected next of its boot."""
+
+    segment: int = 0
+    offset: int = 0
+    boot: str = ""
+    seq: int = 0
+
+
+class Outbox:
+    """Messages of this boot and of earlier ones that are not yet acknowledged, oldest first."""
+
+    def __init__(self, folder: Path, limits: Limits, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Open or make the outbox and begin a new boot, which is on disk when this returns.
+
+        Raises InputError if the folder cannot be used: without it no id is safe.
+        """
+        self._limits = limits
+        self._monotonic = monotonic
+        self._segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, limits.disk_bytes // 8))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            previous, boot = _begin_boot(folder / "boot")
+            self._cursor = Cursor(folder / "cursor")
+            self._log = SegmentLog(folder, self._segment_bytes)
+        except OSError as error:
+            raise InputError(
+                f"The outbox {folder} cannot be used: {error.strerror}.",
+                hint="Make room, or set `state` to a folder that this user may write to.",
+            ) from error
+        self.boot = str(boot)
+        self.previous = self._end_of(previous)
+        self.dropped = 0
+        self._next_seq = 0
+        self._memory: deque[Entry] = deque()
+        self._memory_bytes = 0
+        self._disk_failing = False
+        self._retry_at = 0.0
+        self._synced = 0  # everything below is on disk
+        self._commit_at: float | None = None
+        self._announcing: dict[int, Ranges] = {}  # by the number of the event that tells of them
+        self._lock = threading.Lock()
+        for name in {segment.boot for segment in self._log.segments} | set(self._cursor.settled):
+            self._delete_settled(name)
+
+    # What the sensing thread does.
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next message will get."""
+        return self._next_seq
+
+    @property
+    def disk_failing(self) -> bool:
+        """Whether the disk takes nothing at the moment and the outbox goes on in memory."""
+        return self._disk_failing
+
+    def put(self, messages: Iterable[tuple[int, int, bytes]]) -> list[Entry]:
+        """Take messages as (kind, how many, payload), numbered from `next_seq` on, and return their entries.
+
+        They survive this process when this returns, and a power cut after the next commit. If the disk takes
+        nothing they are kept in memory. Past the limits the oldest are dropped: see `take_dropped`.
+        """
+        entries = []
+        with self._lock:
+            for kind, count, payload in messages:
+                entries.append(Entry(self.boot, self._next_seq, count, kind, payload))
+                self._next_seq += count
+            self._keep(entries)
+        if self._commit_at is None:
+            self._commit_at = self._monotonic() + self._limits.commit_after_s
+        if self._limits.commit_after_s == 0:
+            self.commit()
+        return entries
+
+    @property
+    def commit_at(self) -> float | None:
+        """The monotonic time by which to call `commit`; None if there is nothing to commit."""
+        return self._commit_at
+
+    def commit(self) -> None:
+        """Make everything put so far survive a power cut. What is already acknowledged costs no write."""
+        with self._lock:
+            self._commit_at = None
+            upto = self._next_seq
+            unsettled = self._cursor.of(self.boot).missing(self._synced, upto - 1)
+        if unsettled:
+            try:
+                self._log.sync()
+            except OSError as error:
+                log.error("the outbox could not be synced to disk: %s", error.strerror)
+                return
+        self._synced = max(self._synced, upto)
+
+    def take_dropped(self) -> Ranges:
+        """Return what was dropped and not yet announced. The caller must put the event that tells of it next."""
+        with self._lock:
+            ranges = self._cursor.take_unannounced()
+            if ranges:
+                self._announcing[self._next_seq] = ranges
+            return ranges
+
+    # What the delivering thread does.
+
+    def read(self, position: Position, limit: int) -> tuple[list[Entry], Position]:
+        """Look at up to `limit` entries from `position` on, oldest first.
+
+        Returns the unsettled ones among them and where the next begin: the same position at the end.
+        """
+        with self._lock:
+            snapshots = self._log.snapshot(position.segment)
+            waiting = list(self._memory)
+        found: list[Entry] = []
+        for snapshot in snapshots:
+            position = self._read_segment(snapshot, position, limit, found)
+            if len(found) >= limit:
+                break
+        else:
+            start = position.seq if position.boot == self.boot else 0
+            found += [entry for entry in waiting if entry.seq >= start][: limit - len(found)]
+            if found and found[-1].boot == self.boot:
+                position = position._replace(boot=self.boot, seq=found[-1].last + 1)
+        with self._lock:
+            return [entry for entry in found if not self._settled(entry)], position
+
+    def acknowledge(self, boot: str, ranges: Sequence[Range]) -> None:
+        """Note that these messages need no delivery any more, and delete what is done with.
+
+        Numbers that were never given are ignored: nobody can make us forget a message before it exists.
+        """
+        with self._lock:
+            known = self._next_seq if boot == self.boot else self._log.end_of(boot)
+            for first, last in ranges:
+                if 0 <= first <= last and first < known:
+                    self._cursor.settle(boot, first, min(last, known - 1))
+            settled = self._cursor.of(self.boot)
+            for seq in [seq for seq in self._announcing if seq in settled]:
+                del self._announcing[seq]
+            while self._memory and self._settled(self._memory[0]):
+                self._memory_bytes -= len(self._memory.popleft().payload)
+            self._delete_settled(boot)
+
+    def waiting(self, below: int | None = None) -> int:
+        """Return how many messages are not settled; with `below`, of this boot only those numbered lower."""
+        with self._lock:
+            spans = [(s.boot, s.first, s.end) for s in self._log.segments]
+            spans += [(entry.boot, entry.seq, entry.last + 1) for entry in self._memory]
+            count = 0
+            for boot, first, end in spans:
+                last = (end if below is None or boot != self.boot else min(end, below)) - 1
+                count += _length(self._cursor.of(boot).missing(first, last))
+            return count
+
+    @property
+    def disk_bytes(self) -> int:
+        """How many bytes the files take."""
+        return self._log.bytes
+
+    def save_cursor(self, *, sync: bool = False) -> None:
+        """Write down what is settled. Raises nothing: what is not written down is only sent again."""
+        with self._lock:
+            self._save_cursor(sync=sync)
+
+    def close(self) -> None:
+        """Put everything on disk and close the files."""
+        with self._lock:
+            self._keep([], now=True)
+        self.commit()
+        self.save_cursor(sync=True)
+        self._log.end_segment(sync=False)
+
+    # Keeping: on disk, in memory while the disk takes nothing.
+
+    def _keep(self, entries: list[Entry], *, now: bool = False) -> None:
+        if self._disk_failing and not now and self._monotonic() < self._retry_at:
+            self._remember(entries)
+            return
+        kept = self._store([*self._memory, *entries])
+        from_memory = min(kept, len(self._memory))
+        for _ in range(from_memory):
+            self._memory_bytes -= len(self._memory.popleft().payload)
+        self._remember(entries[kept - from_memory :])
+
+    def _store(self, entries: list[Entry]) -> int:
+        """Append entries to the log and return how many of them the disk took."""
+        kept = 0
+        while kept < len(entries):
+            record, upto = _batch(entries, kept, self._segment_bytes)
+            try:
+                self._make_room(self._log.room_for(len(record)))
+                self._log.append(record, entries[kept:upto], sync_old=self._newest_matters())
+            except OSError as error:
+                if not self._disk_failing:
+                    log.error("the disk takes nothing (%s): going on in memory", error.strerror)
+                self._disk_failing = True
+                self._retry_at = self._monotonic() + _RETRY_DISK_S
+                return kept
+            kept = upto
+        if self._disk_failing:
+            log.warning("the disk takes data again; %d entries were waiting", len(entries))
+            self._disk_failing = False
+        return kept
+
+    def _newest_matters(self) -> bool:
+        """Whether the segment being written holds anything unsettled that is not yet synced."""
+        segments = self._log.segments
+        return bool(segments and self._cursor.of(self.boot).missing(self._synced, segments[-1].end - 1))
+
+    def _make_room(self, size: int) -> None:
+        """Drop the oldest complete segments until `size` more bytes fit."""
+        while self._log.bytes + size > self._limits.disk_bytes and self._log.complete:
+            oldest = self._log.complete[0]
+            self._drop(oldest.boot, oldest.first, oldest.end - 1)
+            self._save_cursor(sync=True)
+            self._log.delete(oldest)
+
+    def _remember(self, entries: list[Entry]) -> None:
+        self._memory.extend(entries)
+        self._memory_bytes += sum(len(entry.payload) for entry in entries)
+        while self._memory_bytes > self._limits.memory_bytes and len(self._memory) > 1:
+            oldest = self._memory.popleft()
+            self._memory_bytes -= len(oldest.payload)
+            self._drop(oldest.boot, oldest.seq, oldest.last)
+
+    def _drop(self, boot: str, first: int, last: int) -> None:
+        for lost in self._cursor.of(boot).missing(first, last):
+            self._cursor.drop(boot, *lost)
+            self.dropped += _length([lost])
+            if boot == self.boot:
+                self._announce_again(*lost)
+
+    def _announce_again(self, first: int, last: int) -> None:
+        """The events that told of earlier losses are lost themselves: what they told has to be told again."""
+        for seq in [seq for seq in self._announcing if first <= seq <= last]:
+            for boot, ranges in self._announcing.pop(seq).items():
+                for again in ranges:
+                    self._cursor.drop(boot, *again)
+
+    # Reading and settling.
+
+    def _read_segment(
+        self, snapshot: Snapshot, position: Position, limit: int, found: list[Entry]
+    ) -> Position:
+        if position.segment != snapshot.number:
+            position = Position(snapshot.number, 0, snapshot.boot, snapshot.first)
+        for entry, after in read(snapshot, position.offset):
+            self._note_damage(snapshot, position.seq, entry.seq - 1)
+            position = Position(snapshot.number, after, snapshot.boot, max(position.seq, entry.last + 1))
+            found.append(entry)
+            if len(found) >= limit:
+                return position
+        self._note_damage(snapshot, position.seq, snapshot.end - 1)
+        return Position(snapshot.number, snapshot.size, snapshot.boot, max(position.seq, snapshot.end))
+
+    def _note_damage(self, snapshot: Snapshot, first: int, last: int) -> None:
+        """Drop the messages that should be in a file and cannot be read, so that nobody waits for them."""
+        if first > last:
+            return
+        with self._lock:
+            # A file that is gone was settled; a hole that is settled was never written.
+            if not snapshot.path.exists() or not self._cursor.of(snapshot.boot).missing(first, last):
+                return
+            log.error("%s is damaged: messages %d to %d cannot be read", snapshot.path.name, first, last)
+            self._drop(snapshot.boot, first, last)
+
+    def _settled(self, entry: Entry) -> bool:
+        return self._cursor.of(entry.boot).covers(entry.seq, entry.last)
+
+    def _delete_settled(self, boot: str) -> None:
+        settled = self._cursor.of(boot)
+        for segment in [segment for segment in self._log.complete if segment.boot == boot]:
+            if not settled.missing(segment.first, segment.end - 1):
+                self._log.delete(segment)
+        if boot != self.boot and not any(segment.boot == boot for segment in self._log.segments):
+            self._cursor.forget(boot)
+
+    def _save_cursor(self, *, sync: bool) -> None:
+        try:
+            self._cursor.save(list(self._announcing.values()), sync=sync)
+        except OSError as error:
+            log.warning("the outbox's cursor could not be written: %s", error.strerror)
+
+    def _end_of(self, boot: Boot | None) -> PreviousBoot | None:
+        if boot is None:
+            return None
+        name = str(boot)
+        return PreviousBoot(boot=name, end=max(self._log.end_of(name), self._cursor.of(name).end))
+
+
+def _begin_boot(path: Path) -> tuple[Boot | None, Boot]:
+    """Read the boot before and write down the one that begins. Raises OSError."""
+    try:
+        previous = Boot.parse(path.read_text().strip())
+        boot = previous.next()
+    except (FileNotFoundError, InputError, UnicodeDecodeError):
+        # No file, or a damaged one: only a new lineage is sure to repeat no id.
+        previous, boot = None, Boot.first()
+    write_whole(path, f"{boot}\n".encode())
+    return previous, boot
+
+
+def _batch(entries: list[Entry], start: int, limit: int) -> tuple[bytes, int]:
+    """Return the records of as many entries as fit into a segment, at least one, and where the next begin."""
+    records: list[bytes] = []
+    size = HEADER_BYTES
+    for entry in entries[start:]:
+        record = encode_record(entry)
+        if records and size + len(record) > limit:
+            break
+        records.append(record)
+        size += len(record)
+    return b"".join(records), start + len(records)
+
+
+def _length(ranges: Iterable[Range]) -> int:
+    return sum(last - first + 1 for first, last in ranges)
