@@ -1,0 +1,208 @@
+"""The agent's settings: `agent.toml`, with environment variables on top, as frozen values."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct, field
+from msgspec.structs import replace
+
+from lineside_agent import sensors
+from lineside_agent.tables import Bytes, Seconds, Source, decode, override, read_toml, text_of, toml_of
+from lineside_contract.errors import InputError
+from lineside_contract.messages import Promise
+from lineside_contract.topics import check_name
+
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+NonFinite: TypeAlias = Literal["skip", "pass"]
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_DURABILITY_S = {"reading": 0.0, "100ms": 0.1, "1s": 1.0}
+
+
+class BrokerSettings(Struct, frozen=True, kw_only=True):
+    """How to reach the broker. Raises ValueError for a URL that is none, or a certificate without its key."""
+
+    url: str = "mqtt://localhost:1883"
+    username: str = ""
+    password: str = ""
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_s: Annotated[int, Meta(ge=1, le=65535)] = 15
+    connect_timeout_s: Seconds = 5.0
+    reconnect_min_s: Seconds = 0.5
+    reconnect_max_s: Seconds = 30.0
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs cert_file")
+        if self.password and not self.username:
+            raise ValueError("password needs username")
+        if self.reconnect_max_s < self.reconnect_min_s:
+            raise ValueError("reconnect_max_s is less than reconnect_min_s")
+
+    def __repr__(self) -> str:
+        """Show the address and nothing secret."""
+        return f"BrokerSettings(url={self.url!r}, username={self.username!r})"
+
+    @property
+    def host(self) -> str:
+        """The broker's host name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The broker's port: the URL's, or its scheme's."""
+        parts = urlsplit(self.url)
+        return parts.port or _PORTS[parts.scheme]
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return urlsplit(self.url).scheme == "mqtts"
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return what an encrypted connection needs, or None for a plain one.
+
+        Raises InputError if a certificate or key cannot be read.
+        """
+        if not self.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file:
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except (OSError, ssl.SSLError) as error:
+            files = ", ".join(str(file) for file in (self.ca_file, self.cert_file, self.key_file) if file)
+            raise InputError(
+                f"TLS cannot be set up with {files}: {error}.",
+                hint="The files must be readable by the agent's user, in PEM format, the key without a passphrase.",
+            ) from error
+        return context
+
+
+class DeliverySettings(Struct, frozen=True, kw_only=True):
+    """Who must have acknowledged a message before it leaves the outbox, and the bounds of waiting for it."""
+
+    promise: Promise = "collector"
+    messages: Literal["single", "columns"] = "single"
+    durability: Literal["reading", "100ms", "1s"] = "100ms"
+    outbox_bytes: Bytes = 256 * 1024 * 1024
+    memory_bytes: Bytes = 8_000_000
+    in_flight: Annotated[int, Meta(ge=1, le=65535)] = 64
+    replay_per_s: Count = 2000
+    resend_after_s: Seconds = 60.0
+
+    @property
+    def durability_s(self) -> float:
+        """How long after a reading its prediction is on disk at the latest; 0 before it is published."""
+        return _DURABILITY_S[self.durability]
+
+
+class HeartbeatSettings(Struct, frozen=True, kw_only=True):
+    """How often the device tells its health."""
+
+    every_s: Seconds = 10.0
+
+
+class InputSettings(Struct, frozen=True, kw_only=True):
+    """What happens to readings before the model; `threads` are onnxruntime's."""
+
+    non_finite: NonFinite = "skip"
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+
+
+class SensorSettings(Struct, frozen=True, kw_only=True):
+    """One sensor: `options` is its kind's own struct, `channels` renames its columns to the model's."""
+
+    kind: str
+    channels: dict[str, str] = {}
+    options: Any = None
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that an agent is told. Paths are absolute, or relative to the working folder."""
+
+    site: str = "site-1"
+    device: str
+    bundle: Path
+    state: Path = Path("state")
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    delivery: DeliverySettings = DeliverySettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    input: InputSettings = InputSettings()
+    sensors: dict[str, SensorSettings] = {}
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read settings from a file and LINESIDE__SECTION__KEY variables, which win. Raises InputError.
+
+    Relative paths are taken from the file's folder.
+    """
+    table = read_toml(path)
+    source = Source(path, override(table, environment))
+    sensor_tables = table.pop("sensors", {})
+    settings = decode(Settings, table, source)
+    check_name(settings.site, f"{source.place('site')}: the site")
+    check_name(settings.device, f"{source.place('device')}: the device")
+    found = replace(settings, sensors=_sensors(sensor_tables, source))
+    resolved: Settings = _resolved(found, path.absolute().parent)
+    return resolved
+
+
+def _sensors(tables: Any, source: Source) -> dict[str, SensorSettings]:
+    if not isinstance(tables, dict) or len(tables) != 1:
+        count = len(tables) if isinstance(tables, dict) else "no table of"
+        raise InputError(
+            f"{source.file} has {count} sensors; an agent has exactly one.",
+            hint='Write one section [sensors.main] with a line such as kind = "simulated".',
+        )
+    return {name: _sensor(table, source, f"sensors.{name}") for name, table in tables.items()}
+
+
+def _sensor(table: Any, source: Source, path: str) -> SensorSettings:
+    if not isinstance(table, dict) or "kind" not in table:
+        raise InputError(f"{source.file} lacks kind in [{path}].", hint=f"Known: {', '.join(sensors.KINDS)}.")
+    own = dict(table)
+    kind = text_of(own.pop("kind"))
+    head = {"kind": kind, "channels": toml_of(own.pop("channels", {}))}
+    settings = decode(SensorSettings, head, source, path)
+    return replace(settings, options=decode(sensors.settings_type(kind), own, source, path))
+
+
+def _resolved(settings: Any, folder: Path) -> Any:
+    """Return a struct with every relative path in it, and in the structs within, taken from `folder`."""
+    changes = {name: _absolute(getattr(settings, name), folder) for name in settings.__struct_fields__}
+    return replace(settings, **changes)
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return folder / value.expanduser()
+    if isinstance(value, Struct):
+        return _resolved(value, folder)
+    if isinstance(value, dict):
+        return {key: _absolute(item, folder) for key, item in value.items()}
+    return value
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"url is no address: {error}") from error
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+        raise ValueError("url must look like mqtt://host:1883, or mqtts://host:8883 for TLS")
+    if "@" in parts.netloc:
+        raise ValueError(
+            "url must not carry a password; set username, and the variable LINESIDE__BROKER__PASSWORD"
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("url must end after the port")
