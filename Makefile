@@ -23,7 +23,7 @@ check: .venv/ready-dev ## style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 
 fix: .venv/ready-dev ## repair what the style check can repair
 	$(BIN)/ruff check --fix .
