@@ -1,0 +1,52 @@
+"""The agent's connection to its broker, as the deliver loop sees it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, TypeAlias
+
+from lineside_agent.clock import Signal
+
+
+class Acknowledged(NamedTuple):
+    """The broker took the message that `publish` gave this number to."""
+
+    token: int
+
+
+class Received(NamedTuple):
+    """A message for us."""
+
+    topic: str
+    payload: bytes
+
+
+class Lost(NamedTuple):
+    """The connection is gone. What was published and not acknowledged may or may not have arrived."""
+
+    reason: str
+
+
+Happening: TypeAlias = Acknowledged | Received | Lost
+
+
+class Will(NamedTuple):
+    """What the broker is to publish, retained, if we vanish."""
+
+    topic: str
+    payload: bytes
+
+
+class Broker(Protocol):
+    """MQTT 3.1.1 without a session: every connection begins with nothing in flight."""
+
+    def connect(self, will: Will, subscriptions: list[str]) -> None:
+        """Connect. Raises NotDelivered if the broker cannot be reached, BrokerRefused if it says no."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Send a message and return its number. Raises NotDelivered if the connection is gone."""
+
+    def poll(self, seconds: float, wake: Signal) -> list[Happening]:
+        """Wait until something happens, `wake` is raised or the time is up, and tell what happened."""
+
+    def disconnect(self) -> None:
+        """Say good-bye, so that the will is not published."""
