@@ -28,9 +28,11 @@ class BrokerAddress(NamedTuple):
             port = parts.port
         except ValueError as error:
             raise InputError(f"{url!r} is not a broker's address: {error}.", hint=_EXAMPLE) from error
+        if parts.username is not None:  # not repeated here: it may hold the password
+            raise InputError("A broker's address holds no user and no password.", hint=_EXAMPLE)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise InputError(f"{url!r} is not a broker's address.", hint=_EXAMPLE)
-        if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment or port == 0:
+        if parts.path.strip("/") or parts.query or parts.fragment or port == 0:
             raise InputError(f"A broker's address is only host and port, unlike {url!r}.", hint=_EXAMPLE)
         return cls(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
 

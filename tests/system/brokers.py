@@ -20,7 +20,12 @@ from processes import Process
 from lineside_cli.broker import answers, nats_server
 
 CONFIG = Path(__file__).parents[2] / "broker-config"
-PASSWORDS = {"collector": "only-the-collector", "pump-1": "first-pump", "pump-2": "second-pump"}
+PASSWORDS = {
+    "collector": "only-the-collector",
+    "observer": "who-only-looks",
+    "pump-1": "first-pump",
+    "pump-2": "second-pump",
+}
 
 
 class Certificates(NamedTuple):

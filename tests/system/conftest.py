@@ -64,14 +64,25 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return files
 
 
-@pytest.fixture(params=["nats", "mosquitto"])
-def tls_broker(
-    request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
-) -> Iterator[Broker]:
-    """Either broker from its tls.conf, with the users of brokers.PASSWORDS."""
-    make = {"nats": brokers.nats_tls, "mosquitto": brokers.mosquitto_tls}[request.param]
-    with _running(make(_folder(tmp_path, request.param), certificates)) as broker:
+@pytest.fixture
+def nats_tls(tmp_path: Path, certificates: Certificates) -> Iterator[Broker]:
+    """nats-server from broker-config/nats/tls.conf, with the users of brokers.PASSWORDS."""
+    with _running(brokers.nats_tls(_folder(tmp_path, "nats-tls"), certificates)) as broker:
         yield broker
+
+
+@pytest.fixture
+def mosquitto_tls(tmp_path: Path, certificates: Certificates) -> Iterator[Broker]:
+    """Mosquitto from broker-config/mosquitto/tls.conf, with the users of brokers.PASSWORDS."""
+    with _running(brokers.mosquitto_tls(_folder(tmp_path, "mosquitto-tls"), certificates)) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["nats_tls", "mosquitto_tls"])
+def tls_broker(request: pytest.FixtureRequest) -> Broker:
+    """Either broker, with TLS, users and permissions."""
+    found: Broker = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
