@@ -14,10 +14,11 @@ class Acknowledged(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A message for us."""
+    """A message for us; `retained` if the broker kept it from before we asked for it."""
 
     topic: str
     payload: bytes
+    retained: bool
 
 
 class Lost(NamedTuple):

@@ -43,7 +43,9 @@ class Identity(NamedTuple):
 class Encoder:
     """Turns answers into encoded messages, numbered from a given sequence number on."""
 
-    def __init__(self, identity: Identity, manifest: Manifest, messages: Literal["single", "columns"]) -> None:
+    def __init__(
+        self, identity: Identity, manifest: Manifest, messages: Literal["single", "columns"]
+    ) -> None:
         self._identity = identity._asdict()
         self._classes = [str(label) for label in manifest.outputs.classes]
         self._targets = manifest.outputs.targets

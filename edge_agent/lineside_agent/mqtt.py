@@ -149,7 +149,9 @@ class MqttBroker:
 
     # paho's callbacks only note what happened: calling back into paho from one can deadlock.
 
-    def _on_connect(self, _client: Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
+    def _on_connect(
+        self, _client: Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
+    ) -> None:
         if code.is_failure:
             self._refused = str(code)
         else:
@@ -163,7 +165,7 @@ class MqttBroker:
         self._happened.append(Acknowledged(mid))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._happened.append(Received(message.topic, bytes(message.payload)))
+        self._happened.append(Received(message.topic, bytes(message.payload), message.retain))
 
     def _on_socket_open(self, _client: Client, _data: Any, sock: Any) -> None:
         # Without this the kernel retries into a dead link for a quarter of an hour.

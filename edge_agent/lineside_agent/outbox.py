@@ -195,6 +195,21 @@ class Outbox:
                 count += _length(self._cursor.of(boot).missing(first, last))
             return count
 
+    def oldest(self) -> tuple[str, int, float] | None:
+        """Return boot and number of the oldest unsettled message, and when its file was last written to.
+
+        The time is in seconds since the Unix epoch; None if nothing waits.
+        """
+        with self._lock:
+            for segment in self._log.segments:
+                missing = self._cursor.of(segment.boot).missing(segment.first, segment.end - 1)
+                if missing:
+                    return segment.boot, missing[0][0], segment.path.stat().st_mtime
+            for entry in self._memory:
+                if not self._settled(entry):
+                    return entry.boot, entry.seq, time.time()
+        return None
+
     @property
     def disk_bytes(self) -> int:
         """How many bytes the files take."""

@@ -1,0 +1,126 @@
+"""A sensor with all the worrying done: opened again after a failure, its channels put in order, NaN counted."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from lineside_agent.clock import Clock, Signal
+from lineside_agent.counters import SensorCounters
+from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
+from lineside_agent.settings import NonFinite, SensorSettings
+from lineside_agent.windows import finite_rows, select_channels
+from lineside_contract.errors import InputError, SensorError
+from lineside_contract.messages import EventKind
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+
+
+class News(NamedTuple):
+    """Something about the sensor that the fleet should know."""
+
+    event: EventKind
+    detail: str
+
+
+class Reader:
+    """Reads one sensor. Never raises for what may pass; raises InputError for what only a person can mend."""
+
+    def __init__(
+        self,
+        settings: SensorSettings,
+        channels: list[str],
+        non_finite: NonFinite,
+        counters: SensorCounters,
+        clock: Clock,
+        stop: Signal,
+    ) -> None:
+        self._settings = settings
+        self._wanted = channels
+        self._non_finite = non_finite
+        self._counters = counters
+        self._clock = clock
+        self._stop = stop
+        self._sensor: Sensor | None = None
+        self._columns: list[int] | None = None  # None: as they come
+        self._pause_s = 0.0
+        self._pause_until = 0.0
+        self._news: list[News] = []
+
+    def open(self) -> None:
+        """Try to open the sensor. Raises InputError if its settings or channels can never work."""
+        try:
+            self._open()
+        except SensorError as error:
+            self._fail(error)
+
+    def read(self) -> Block | None:
+        """Wait for readings of the wanted channels, in their order; None if there are none this time.
+
+        Raises EndOfReadings if there never will be more.
+        """
+        if self._clock.wait(self._pause_until - self._clock.monotonic(), self._stop):
+            return None
+        try:
+            sensor = self._sensor or self._open()
+            block = sensor.read()
+        except SensorError as error:
+            self._fail(error)
+            return None
+        except EndOfReadings:
+            self._counters.state = "ended"
+            raise
+        if not len(block.timestamps):
+            return None
+        return self._take(block)
+
+    def take_news(self) -> list[News]:
+        """Return what happened to the sensor since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    def close(self) -> None:
+        """Close the sensor."""
+        if self._sensor is not None:
+            self._sensor.close()
+            self._sensor = None
+
+    def _open(self) -> Sensor:
+        sensor = open_sensor(self._settings.kind, self._settings.options, self._clock, self._stop)
+        try:
+            columns = select_channels(sensor.channels, self._wanted, self._settings.channels).tolist()
+        except InputError:
+            sensor.close()
+            raise
+        self._columns = None if columns == list(range(len(sensor.channels))) else columns
+        self._sensor = sensor
+        return sensor
+
+    def _take(self, block: Block) -> Block:
+        counters = self._counters
+        if counters.state != "ok":
+            if counters.state == "failed":
+                self._news.append(News("sensor_recovered", ""))
+                log.info("the sensor gives readings again")
+            counters.state, counters.detail = "ok", ""
+        self._pause_s = 0.0
+        counters.readings += len(block.timestamps)
+        counters.last_reading_at = self._clock.monotonic()
+        if self._columns is not None:
+            block = Block(block.timestamps, block.values[:, self._columns])
+        block, bad = finite_rows(block, self._non_finite)
+        counters.non_finite += bad
+        return block
+
+    def _fail(self, error: SensorError) -> None:
+        counters = self._counters
+        counters.failures += 1
+        if counters.state != "failed":
+            self._news.append(News("sensor_failed", str(error)))
+            log.warning("the sensor failed: %s", error)
+        counters.state, counters.detail = "failed", str(error)
+        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
+        self._pause_until = self._clock.monotonic() + self._pause_s
