@@ -71,7 +71,7 @@ class FileEntry(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Manifest(Struct, frozen=True, kw_only=True):
     """`manifest.json`.
 
     The model takes float32 of shape (n, window.length * channels): the readings of a window in order of
