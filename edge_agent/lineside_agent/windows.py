@@ -115,7 +115,7 @@ def finite_rows(block: Block, mode: Literal["skip", "pass"]) -> tuple[Block, int
 
     Also returns how many such readings there were.
     """
-    finite: NDArray[np.bool_] = np.isfinite(block.values).all(axis=1)
+    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(block.values), axis=1)
     bad = len(finite) - int(np.count_nonzero(finite))
     if bad and mode == "skip":
         return Block(block.timestamps[finite], block.values[finite]), bad

@@ -1,0 +1,189 @@
+"""A CSV file as numbers: read in pieces, so that a recording of any length fits a small memory."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside_agent.sensors.timestamps import Reader, reader_for
+from lineside_contract.errors import InputError, nearest
+
+DELIMITERS = (",", ";", "\t")
+NO_TIMESTAMP = "none"
+_PIECE_ROWS = 4096
+_SAMPLE_ROWS = 100  # how many rows tell which columns are numbers
+
+_Row: TypeAlias = list[str]
+
+
+class Piece(NamedTuple):
+    """Some rows. timestamps: int64 ns, shape (n,), or None if the file has none. values: float32 (n, channels)."""
+
+    timestamps: NDArray[np.int64] | None
+    values: NDArray[np.float32]
+
+
+class CsvFile:
+    """A CSV file with a header, plain or gzipped.
+
+    `timestamp` names its column, or is "none"; `delimiter` may be "auto"; `columns` are the channels, or
+    empty for every column of numbers. Raises InputError for a file that cannot be read so.
+    """
+
+    def __init__(self, path: Path, delimiter: str, timestamp: str, columns: Sequence[str]) -> None:
+        self._path = path
+        with self._text() as text:
+            first = text.readline()
+        self._delimiter = max(DELIMITERS, key=first.count) if delimiter == "auto" else delimiter
+        with self._rows() as (header, rows):
+            sample = [row for _, row in islice(rows, _SAMPLE_ROWS)]
+        self._header = [name.strip() for name in header]
+        self._check_header(sample)
+        self._time = None if timestamp == NO_TIMESTAMP else self._timestamp_column(timestamp)
+        self._reader = None if self._time is None else self._timestamp_reader(sample)
+        self._columns = [self._index(name) for name in columns] or self._numeric(sample)
+        self.channels = tuple(self._header[index] for index in self._columns)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the file from its beginning. Raises InputError naming the line and the column."""
+        with self._rows() as (_, rows):
+            while taken := list(islice(rows, _PIECE_ROWS)):
+                lines = [line for line, _ in taken]
+                yield self._piece(lines, [row for _, row in taken])
+
+    @contextmanager
+    def _text(self) -> Iterator[IO[str]]:
+        opener: Any = gzip.open if self._path.suffix == ".gz" else open
+        try:
+            with opener(self._path, "rt", encoding="utf-8-sig", newline="") as text:
+                yield text
+        except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(
+                f"{self._path} is damaged, or is no CSV file: {error}.", hint="Copy it again, as UTF-8."
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"{self._path} cannot be read: {error.strerror or error}.", hint="Correct the setting file."
+            ) from error
+
+    @contextmanager
+    def _rows(self) -> Iterator[tuple[_Row, Iterator[tuple[int, _Row]]]]:
+        """Give the header, and the rows that are not blank, each with the number of its last line."""
+        with self._text() as text:
+            reader = csv.reader(text, delimiter=self._delimiter)
+            header = next(reader, [])
+            yield header, ((reader.line_num, row) for row in reader if row)
+
+    def _check_header(self, sample: list[_Row]) -> None:
+        if not self._header or not sample:
+            raise InputError(f"{self._path} has no readings.", hint="It needs a header line, then numbers.")
+        named = [name for name in self._header if name]
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise InputError(f"{self._path} has two columns named {twice!r}.", hint="Rename one of them.")
+        if all(_is_number(name) for name in named):
+            raise InputError(
+                f"{self._path} has no header: its first line is numbers.",
+                hint="Put a line with the columns' names first.",
+            )
+
+    def _index(self, name: str) -> int:
+        if name not in self._header:
+            known = f"It has {', '.join(map(repr, self._header))}."
+            raise InputError(
+                f"{self._path} has no column {name!r}.", hint=nearest(name, self._header) or known
+            )
+        return self._header.index(name)
+
+    def _timestamp_column(self, name: str) -> int:
+        try:
+            return self._index(name)
+        except InputError as error:
+            hint = f'{error.hint} Set timestamp to the column of times, or to "{NO_TIMESTAMP}".'
+            raise InputError(error.message, hint=hint) from error
+
+    def _timestamp_reader(self, sample: list[_Row]) -> Reader:
+        cell = sample[0][self._time] if self._time is not None and self._time < len(sample[0]) else ""
+        try:
+            return reader_for(cell)
+        except ValueError as error:
+            raise InputError(
+                f"{self._path}, line 2: {cell!r} in column {self._header[self._time or 0]!r} is no time.",
+                hint="Write times as 2026-01-31T12:00:00Z, or in seconds since 1970.",
+            ) from error
+
+    def _numeric(self, sample: list[_Row]) -> list[int]:
+        """Find the columns, but that of the times, with numbers and nothing else."""
+        found = []
+        for index, name in enumerate(self._header):
+            cells = [row[index].strip() for row in sample if index < len(row)]
+            full = [cell for cell in cells if cell]
+            if index != self._time and name and full and all(map(_is_number, full)):
+                found.append(index)
+        if not found:
+            raise InputError(
+                f"{self._path} has no column of numbers.", hint="Numbers need a point as decimal mark."
+            )
+        return found
+
+    def _piece(self, lines: list[int], rows: list[_Row]) -> Piece:
+        width = len(self._header)
+        for line, row in zip(lines, rows, strict=True):
+            if len(row) != width:
+                raise InputError(
+                    f"{self._path}, line {line}: {len(row)} cells instead of {width}.",
+                    hint="Complete or remove the line.",
+                )
+        cells = list(zip(*rows, strict=True))
+        values = np.empty((len(rows), len(self._columns)), np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
+            for place, column in enumerate(self._columns):
+                values[:, place] = self._numbers(lines, cells[column], column)
+        if self._time is None:
+            return Piece(None, values)
+        return Piece(self._times(lines, cells[self._time]), values)
+
+    def _numbers(self, lines: list[int], cells: Sequence[str], column: int) -> list[float]:
+        try:
+            return list(map(float, cells))
+        except ValueError:  # an empty cell, or text: only now look at each one
+            return [self._number(line, cell, column) for line, cell in zip(lines, cells, strict=True)]
+
+    def _number(self, line: int, cell: str, column: int) -> float:
+        try:
+            return float(cell) if cell.strip() else np.nan
+        except ValueError as error:
+            raise InputError(
+                f"{self._path}, line {line}: {cell!r} in column {self._header[column]!r} is no number.",
+                hint="Correct it, leave the cell empty, or name the columns to read in the setting columns.",
+            ) from error
+
+    def _times(self, lines: list[int], cells: Sequence[str]) -> NDArray[np.int64]:
+        times = np.empty(len(cells), np.int64)
+        reader = self._reader
+        assert reader is not None  # _time and _reader are set together
+        for row, cell in enumerate(cells):
+            try:
+                times[row] = reader(cell)
+            except ValueError as error:
+                raise InputError(
+                    f"{self._path}, line {lines[row]}: {cell!r} is no time like those before it.",
+                    hint="Correct it or remove the line.",
+                ) from error
+        return times
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

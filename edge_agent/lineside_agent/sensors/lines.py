@@ -1,0 +1,154 @@
+"""One reading a line, as CSV or JSON: what the first line settles, and what each line then says."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from lineside_agent.sensors.csv_file import DELIMITERS, NO_TIMESTAMP
+from lineside_agent.sensors.timestamps import Reader, reader_for
+from lineside_contract.errors import nearest
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+class Line(NamedTuple):
+    """A reading: nanoseconds since the Unix epoch, or None if the line does not say; a value a channel."""
+
+    timestamp: int | None
+    values: list[float]
+
+
+class Lines(Protocol):
+    """A way to write lines. `header` tells whether the first one is no reading."""
+
+    channels: tuple[str, ...]
+    header: bool
+
+    def parse(self, line: bytes) -> Line:
+        """Read a line. Raises ValueError saying what is wrong with it."""
+
+
+class CsvLines:
+    """Comma-, semicolon- or tab-separated cells; the first line names the columns."""
+
+    header = True
+
+    def __init__(self, first: bytes, timestamp: str, columns: Sequence[str]) -> None:
+        text = first.decode("utf-8-sig")
+        self._delimiter = max(DELIMITERS, key=text.count)
+        self._names = [name.strip() for name in self._cells(text)]
+        if len(set(self._names)) < len(self._names) or not all(self._names):
+            raise ValueError("it must name each column, no two alike")
+        if all(map(_is_number, self._names)):
+            raise ValueError("it must name the columns, and has numbers")
+        self.channels = _chosen(self._names, timestamp, columns)
+        self._columns = [self._names.index(name) for name in self.channels]
+        self._time = self._names.index(timestamp) if timestamp in self._names else None
+        self._times = _Times()
+
+    def parse(self, line: bytes) -> Line:
+        """Read a line. Raises ValueError saying what is wrong with it."""
+        cells = self._cells(line.decode())
+        if len(cells) != len(self._names):
+            raise ValueError(f"it has {len(cells)} cells instead of {len(self._names)}")
+        when = None if self._time is None else self._times.read(cells[self._time])
+        return Line(when, [_cell(cells[column], self._names[column]) for column in self._columns])
+
+    def _cells(self, text: str) -> list[str]:
+        try:
+            return next(csv.reader([text.rstrip("\r")], delimiter=self._delimiter), [])
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+
+
+class JsonLines:
+    """An object a line, with numbers or null; the first one settles the names."""
+
+    header = False
+
+    def __init__(self, first: bytes, timestamp: str, columns: Sequence[str]) -> None:
+        names = [name for name, value in _object(first).items() if name == timestamp or _is_value(value)]
+        self.channels = _chosen(names, timestamp, columns)
+        self._timestamp = timestamp
+        self._times = _Times()
+
+    def parse(self, line: bytes) -> Line:
+        """Read a line. Raises ValueError saying what is wrong with it."""
+        found = _object(line)
+        when = found.get(self._timestamp) if self._timestamp != NO_TIMESTAMP else None
+        values = []
+        for name in self.channels:
+            if name not in found or not _is_value(found[name]):
+                raise ValueError(f"{name!r} is no number" if name in found else f"it lacks {name!r}")
+            values.append(float("nan") if found[name] is None else _double(found[name]))
+        return Line(None if when is None else self._times.read(str(when)), values)
+
+
+FORMATS: dict[str, Callable[[bytes, str, Sequence[str]], Lines]] = {"csv": CsvLines, "json": JsonLines}
+_Object: TypeAlias = dict[str, Any]
+
+
+class _Times:
+    """Reads times, all as the first one is written."""
+
+    def __init__(self) -> None:
+        self._reader: Reader | None = None
+
+    def read(self, text: str) -> int:
+        """Return nanoseconds since the Unix epoch. Raises ValueError."""
+        try:
+            reader = self._reader or reader_for(text)
+            nanoseconds = reader(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no time") from error
+        self._reader = reader
+        return nanoseconds
+
+
+def _chosen(names: Sequence[str], timestamp: str, columns: Sequence[str]) -> tuple[str, ...]:
+    if missing := next((column for column in columns if column not in names), None):
+        known = nearest(missing, names) or f"it has {', '.join(map(repr, names))}"
+        raise ValueError(f"it has no {missing!r}; {known}")
+    chosen = tuple(columns) or tuple(name for name in names if name != timestamp)
+    if not chosen:
+        raise ValueError("it names nothing but the time")
+    return chosen
+
+
+def _object(line: bytes) -> _Object:
+    try:
+        return _OBJECT.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"it is no JSON object ({error})") from error
+
+
+def _is_value(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _double(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _cell(cell: str, name: str) -> float:
+    if not cell.strip():
+        return float("nan")
+    try:
+        return float(cell)
+    except ValueError as error:
+        raise ValueError(f"{cell!r} in {name!r} is no number") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

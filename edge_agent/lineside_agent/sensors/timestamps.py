@@ -1,0 +1,50 @@
+"""Times as files write them: ISO 8601, or a number since the Unix epoch in s, ms, us or ns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+# Returns nanoseconds since the Unix epoch, UTC. Raises ValueError.
+Reader: TypeAlias = Callable[[str], int]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# A number below the limit is in the unit, for any date from 1973 to 5138.
+_UNITS_NS = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1000))
+
+
+def reader_for(example: str) -> Reader:
+    """Return what reads times written like the example. Raises ValueError if it is no time.
+
+    The unit of a number is judged by its size, once, so that one recording keeps one unit.
+    """
+    try:
+        number = abs(float(example))
+    except ValueError:
+        iso_ns(example)
+        return iso_ns
+    unit = next((unit for limit, unit in _UNITS_NS if number < limit), 1)
+    return lambda text: _epoch_ns(text, unit)
+
+
+def iso_ns(text: str) -> int:
+    """Read an ISO 8601 time, kept to the microsecond; without a zone it is UTC. Raises ValueError."""
+    time = datetime.fromisoformat(text.strip())
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return (time - _EPOCH) // _MICROSECOND * 1000
+
+
+def _epoch_ns(text: str, unit: int) -> int:
+    try:
+        nanoseconds = int(text) * unit  # exact: a double does not hold today's nanoseconds
+    except ValueError:
+        try:
+            nanoseconds = round(float(text) * unit)
+        except OverflowError as error:
+            raise ValueError("infinity is no time") from error
+    if abs(nanoseconds) >= 2**63:
+        raise ValueError("the time is out of range")
+    return nanoseconds
