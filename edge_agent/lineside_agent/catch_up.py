@@ -87,12 +87,13 @@ class CatchUp:
             return None
         if self._current.paced and self._allowed(now) < 1:
             return None
-        while not self._ready:
-            if not self._refill(self._current):
-                self._current = None
-                return None
-        self._allowance -= 1
-        return self._ready.popleft()
+        while (entry := self._next_ready(self._current)) is not None:
+            # It may have been settled, or sent live, since it was read.
+            if not self._outbox.settled(entry) and not (self._current.unsent and self._was_sent(entry)):
+                self._allowance -= 1
+                return entry
+        self._current = None
+        return None
 
     def put_back(self, entry: Entry) -> None:
         """Take back a message that could not be sent now."""
@@ -121,6 +122,12 @@ class CatchUp:
             self._position = Position()
             self._ready.clear()
 
+    def _next_ready(self, current: Pass) -> Entry | None:
+        while not self._ready:
+            if not self._refill(current):
+                return None
+        return self._ready.popleft()
+
     def _refill(self, current: Pass) -> bool:
         """Read on; return False at the end of the pass."""
         entries, position = self._outbox.read(self._position, _READ)
@@ -129,8 +136,7 @@ class CatchUp:
         for entry in entries:
             if entry.boot == self._outbox.boot and entry.seq >= current.until:
                 return bool(self._ready)
-            if not (current.unsent and self._was_sent(entry)):
-                self._ready.append(entry)
+            self._ready.append(entry)
         return not at_end
 
     def _was_sent(self, entry: Entry) -> bool:

@@ -217,9 +217,8 @@ class Deliver:
         entry = self._in_flight.pop(token, None)
         if entry is None:
             return
-        if self._promise_collector:
-            self._catch_up.sent(entry)
-        else:
+        self._catch_up.sent(entry)
+        if not self._promise_collector:
             self._outbox.acknowledge(entry.boot, [(entry.seq, entry.last)])
 
     def _on_received(self, topic: str, payload: bytes, retained: bool) -> None:

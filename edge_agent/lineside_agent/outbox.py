@@ -184,6 +184,11 @@ class Outbox:
                 self._memory_bytes -= len(self._memory.popleft().payload)
             self._delete_settled(boot)
 
+    def settled(self, entry: Entry) -> bool:
+        """Tell whether an entry needs no delivery any more."""
+        with self._lock:
+            return self._settled(entry)
+
     def waiting(self, below: int | None = None) -> int:
         """Return how many messages are not settled; with `below`, of this boot only those numbered lower."""
         with self._lock:
@@ -227,6 +232,8 @@ class Outbox:
         self.commit()
         self.save_cursor(sync=True)
         self._log.end_segment(sync=False)
+        with self._lock:
+            self._delete_settled(self.boot)
 
     # Keeping: on disk, in memory while the disk takes nothing.
 

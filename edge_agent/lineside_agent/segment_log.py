@@ -132,7 +132,7 @@ def _find(folder: Path) -> list[Segment]:
         if path.stat().st_size > files.HEADER_BYTES:
             log.error("%s has a damaged beginning and is left out", path.name)
         path.unlink()
-    for segment, following in zip(found, [*found[1:], None], strict=True):
+    for segment, following in zip(found, [*found[1:], None], strict=False):
         if following is not None and following.boot == segment.boot:
             segment.end = following.first
         else:
