@@ -1,0 +1,83 @@
+"""Hold an exported model's answers against scikit-learn's, row by row."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside_agent.model import Answers
+from lineside_contract.manifest import Task
+from lineside_export.margins import tied
+
+# How far float32 may lie from scikit-learn's float64: a probability by this much; a score or a value by this
+# share of its spread (standard deviation over the rows) and this share of itself.
+PROBABILITY = 1e-3
+SPREAD = 1e-3
+RELATIVE = 1e-5
+STATED = (
+    f"labels equal except at ties, probabilities within {PROBABILITY:g}, scores and values within {SPREAD:g} "
+    f"of their standard deviation plus {RELATIVE:g} of themselves"
+)
+
+
+class Mismatch(NamedTuple):
+    """One row where the two answers differ: its index, the output, and both answers."""
+
+    row: int
+    field: str
+    expected: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} {_short(self.found)} instead of {_short(self.expected)}"
+
+
+class Comparison(NamedTuple):
+    """What came of comparing `rows` rows: one mismatch a wrong row, and how many labels were ties."""
+
+    rows: int
+    ties: int
+    mismatches: list[Mismatch]
+
+
+def limits(expected: Answers) -> dict[str, NDArray[Any]]:
+    """Return how far each of the original's outputs may be missed, by field."""
+    found: dict[str, NDArray[Any]] = {}
+    if expected.probabilities is not None:
+        found["probabilities"] = np.array(PROBABILITY)
+    for name in ("values", "scores"):
+        columns = getattr(expected, name)
+        if columns is not None:
+            found[name] = SPREAD * np.nanstd(columns, axis=0) + RELATIVE * np.abs(columns) + 1e-6
+    return found
+
+
+def compare(expected: Answers, found: Answers, task: Task) -> Comparison:
+    """Compare the answers to the same rows. A field that the exported model does not have is not compared."""
+    allowed = limits(expected)
+    ties = tied(expected, task, allowed)
+    wrong: dict[int, Mismatch] = {}
+    for field in ("label", "probabilities", "values", "scores"):
+        got, want = getattr(found, field), getattr(expected, field)
+        if got is None:
+            continue
+        if want is None or got.shape != want.shape:
+            wrong[0] = Mismatch(0, f"the shape of {field}", np.shape(want), got.shape)
+            continue
+        if field == "label":
+            bad = (got.astype(want.dtype) != want) & ~ties
+        else:
+            bad = ~(np.abs(got - want) <= allowed[field]) & ~(np.isnan(got) & np.isnan(want))
+            bad = bad.any(axis=1)
+        for row in np.flatnonzero(bad).tolist():
+            wrong.setdefault(row, Mismatch(row, field, want[row], got[row]))
+    return Comparison(len(ties), int(ties.sum()), [wrong[row] for row in sorted(wrong)])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        cells = [f"{cell:.6g}" for cell in value[:6].tolist()]
+        return f"[{', '.join(cells)}{', ...' if len(value) > 6 else ''}]"
+    return repr(value.item() if isinstance(value, np.generic) else value)

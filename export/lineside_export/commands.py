@@ -1,0 +1,281 @@
+"""The commands `lineside export`, `lineside inspect` and `lineside predict`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from lineside_contract.errors import InputError
+
+_EXPORT_EXAMPLES = """
+examples:
+  lineside export model.skops --data rows.csv --target fault -o pump-1.0.0.bundle.zip
+  lineside export model.skops --data rows.csv --target fault --ignore timestamp --dry-run \\
+      --name pump --version 1.0.0
+  lineside export model.skops --data vibration.csv --target fault --window 64 --hop 32 \\
+      --rate-hz 1000 --unit x=g --unit y=g -o motor-2.0.0.bundle.zip
+  lineside export model.joblib --trust-pickle --data rows.csv -o pump-1.0.0.bundle.zip
+
+The rows should be ones that the model was not trained on: some calibrate the int8 versions, the others
+judge them. Exit code: 0 written, 2 refused (the message says why; nothing is written).
+"""
+_INSPECT_EXAMPLES = """
+examples:
+  lineside inspect pump-1.0.0.bundle.zip
+  lineside inspect pump-1.0.0.bundle.zip --card > card.md
+  lineside inspect pump-1.0.0.bundle.zip --json
+
+Every file's digest is verified and the model answers its golden rows, as on a device. Exit code: 0 sound,
+2 damaged, altered, or it answers otherwise here.
+"""
+_PREDICT_EXAMPLES = """
+examples:
+  lineside predict pump-1.0.0.bundle.zip rows.csv
+  lineside predict pump-1.0.0.bundle.zip rows.csv -o answers.csv
+  lineside predict pump-1.0.0.bundle.zip rows.csv --json
+
+The columns are found by the channels' names, others are left out. A model of windows answers once a
+window, on the line of its newest reading.
+"""
+
+
+def configure_export(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lineside export`."""
+    _teach(parser, _EXPORT_EXAMPLES)
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="fitted estimator: a skops file, or a pickle"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="NAME-VERSION.bundle.zip, or a folder"
+    )
+    parser.add_argument("--name", help="name of the model (default: from the output's file name)")
+    parser.add_argument("--version", help="version of the model (default: from the output's file name)")
+    _add_rows(parser)
+    _add_signal(parser)
+    _add_judging(parser)
+    trust = parser.add_argument_group("trust")
+    trust.add_argument(
+        "--trust-pickle", action="store_true", help="open a pickle or joblib file, which runs any code in it"
+    )
+    trust.add_argument(
+        "--trust-type",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="allow a type in a skops file; repeat",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="do everything, but write nothing")
+    parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
+    parser.set_defaults(run=_export)
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    rows = parser.add_argument_group("rows")
+    rows.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="rows that the model was not trained on; the first line names the columns",
+    )
+    rows.add_argument(
+        "--target", type=_names, default=(), metavar="COLUMN", help="the truth: a,b for several values"
+    )
+    rows.add_argument(
+        "--channels",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="the model's inputs in order (default: the names it was trained with, else all other columns)",
+    )
+    rows.add_argument(
+        "--ignore",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="columns that are no input, such as a timestamp",
+    )
+
+
+def _add_signal(parser: argparse.ArgumentParser) -> None:
+    signal = parser.add_argument_group("signal")
+    signal.add_argument(
+        "--window", type=_count, default=1, metavar="LENGTH", help="readings in one input (default: 1)"
+    )
+    signal.add_argument(
+        "--hop", type=_count, metavar="READINGS", help="from one window to the next (default: LENGTH)"
+    )
+    signal.add_argument("--group", metavar="COLUMN", help="windows never cross from one value to another")
+    signal.add_argument("--rate-hz", type=_positive, metavar="HZ", help="readings in a second")
+    signal.add_argument(
+        "--unit",
+        type=_unit,
+        action="append",
+        default=[],
+        metavar="CHANNEL=UNIT",
+        help="a channel's unit; repeat",
+    )
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
+        "--held-back",
+        type=_share,
+        default=0.3,
+        metavar="SHARE",
+        help="share of the rows that judge the candidates; the others calibrate int8 (default: 0.3)",
+    )
+    judging.add_argument("--seed", type=_seed, default=0, help="which rows are held back (default: 0)")
+    judging.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        default=0.005,
+        help="how much of the metric a smaller version may lose, absolute (default: 0.005)",
+    )
+    judging.add_argument(
+        "--objective",
+        choices=["latency", "size", "balanced"],
+        default="balanced",
+        help="what decides among the versions that are good enough (default: balanced)",
+    )
+    judging.add_argument(
+        "--allow-mismatch",
+        action="store_true",
+        help="write the bundle although it answers otherwise than scikit-learn; its card says so",
+    )
+
+
+def configure_inspect(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lineside inspect`."""
+    _teach(parser, _INSPECT_EXAMPLES)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print the manifest")
+    how.add_argument("--card", action="store_true", help="print the model card (Markdown)")
+    parser.set_defaults(run=_inspect)
+
+
+def configure_predict(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lineside predict`."""
+    _teach(parser, _PREDICT_EXAMPLES)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("rows", type=Path, metavar="ROWS", help="CSV file; the first line names the columns")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: print)")
+    parser.add_argument("--group", metavar="COLUMN", help="windows never cross from one value to another")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of CSV")
+    parser.set_defaults(run=_predict)
+
+
+def _teach(parser: argparse.ArgumentParser, examples: str) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples
+
+
+def _export(options: argparse.Namespace) -> int:
+    from lineside_contract.manifest import Window
+    from lineside_export import show
+    from lineside_export.dataset import Columns
+    from lineside_export.export import export
+    from lineside_export.load import Trust
+    from lineside_export.settings import Settings
+
+    settings = Settings(
+        model=options.model,
+        data=options.data,
+        output=options.output,
+        name=options.name,
+        version=options.version,
+        trust=Trust(options.trust_pickle, tuple(options.trust_type)),
+        columns=Columns(options.channels, options.target, options.ignore, options.group),
+        window=Window(length=options.window, hop=options.hop or options.window),
+        rate_hz=options.rate_hz,
+        units=dict(options.unit),
+        held_back=options.held_back,
+        seed=options.seed,
+        tolerance=options.tolerance,
+        objective=options.objective,
+        allow_mismatch=options.allow_mismatch,
+        dry_run=options.dry_run,
+    )
+    with show.progress() as report:
+        exported = export(settings, report)
+    show.exported(exported, as_json=options.json)
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from lineside_agent.model import Model
+    from lineside_contract.bundle import CARD, Bundle
+    from lineside_export import show
+
+    bundle = Bundle.open(options.bundle)
+    Model.open(bundle)
+    if options.card:
+        if CARD not in bundle.files:
+            raise InputError(f"{options.bundle} has no card.")
+        print(bundle.files[CARD].decode(errors="replace"), end="")
+    elif options.json:
+        show.manifest_json(bundle.manifest)
+    else:
+        show.bundle(bundle.manifest, options.bundle)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from lineside_export.predict import predict
+
+    predict(options.bundle, options.rows, options.group, options.output, as_json=options.json)
+    return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _unit(text: str) -> tuple[str, str]:
+    channel, equals, unit = text.partition("=")
+    if not equals or not channel or not unit:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CHANNEL=UNIT, such as temperature=degC")
+    return channel, unit
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _positive(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _share(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return number
+
+
+def _tolerance(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number

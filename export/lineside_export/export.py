@@ -1,0 +1,135 @@
+"""From a trained model to a bundle: the steps, in order.
+
+model file --load--> estimator --convert--> float32 graph --verify--> variants --measure--> candidates
+CSV file --rows, windows--> inputs --split--> calibration rows --------^             ^         |
+                                         '--> held-back rows ------------------------'       pick --> bundle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+from msgspec.structs import replace
+
+from lineside_agent.model import Model
+from lineside_contract.bundle import CARD, GOLDEN, LARGEST_BYTES, MODEL, write_bundle
+from lineside_contract.errors import InputError
+from lineside_contract.manifest import Manifest, Outputs
+from lineside_export import card, schema
+from lineside_export.assemble import Judgement, make_golden, make_manifest
+from lineside_export.candidates import variants
+from lineside_export.convert import INPUT, convert
+from lineside_export.load import load_model
+from lineside_export.measure import Measured, Truth, measure
+from lineside_export.pick import pick
+from lineside_export.settings import Settings, destination
+from lineside_export.subject import Subject, metric_rows, prepare, truth
+from lineside_export.verify import Verification, refuse, verify
+
+# Fewer held-back rows than this say little about a loss of half a percent.
+_FEW_ROWS = 100
+
+
+class Exported(NamedTuple):
+    """What came of it. `path` is None if nothing was written; `notes` are for the user to read."""
+
+    manifest: Manifest
+    path: Path | None
+    card: str
+    notes: list[str]
+
+
+def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -> Exported:
+    """Turn a trained model into a verified bundle; `report` is told each step as it begins.
+
+    Raises InputError if anything about the model or the rows stands against it; then nothing is written.
+    """
+    where = destination(settings)
+    report("loading the model")
+    loaded = load_model(settings.model, settings.trust)
+    report("reading the rows")
+    subject = prepare(loaded.model, settings)
+    report("converting to ONNX")
+    graph = convert(subject.model, subject.schema)
+    outputs = _outputs(subject, graph)
+    report("comparing with scikit-learn")
+    verification = _verify(subject, graph, outputs, settings)
+    report("writing it in every way")
+    ways = variants(graph, subject.data.inputs[subject.rows.calibration])
+    report("measuring")
+    judged_by = truth(subject)
+    measured = measure(ways, outputs, judged_by)
+    judgement = _judge(measured, outputs, judged_by, settings, verification)
+    report("writing the bundle")
+    golden = make_golden(subject, judgement, measured[0], judged_by)
+    manifest = make_manifest(subject, settings, where, judgement, judged_by)
+    manifest = replace(manifest, golden_tolerance=golden.tolerance)
+    text = card.write(manifest, _evidence(subject, settings, verification, judgement, judged_by))
+    if not settings.dry_run:
+        model = judgement.chosen.model or b""
+        manifest = _write(where.path, manifest, {MODEL: model, GOLDEN: golden.data, CARD: text.encode()})
+    notes = [*loaded.notes, *_notes(subject, verification)]
+    return Exported(manifest, None if settings.dry_run else where.path, text, notes)
+
+
+def _outputs(subject: Subject, graph: onnx.ModelProto) -> Outputs:
+    return schema.outputs(subject.schema, [output.name for output in graph.graph.output], subject.targets)
+
+
+def _verify(subject: Subject, graph: onnx.ModelProto, outputs: Outputs, settings: Settings) -> Verification:
+    verification = verify(subject, Model(graph.SerializeToString(), INPUT, outputs), settings.seed)
+    if not settings.allow_mismatch:
+        refuse(verification)
+    return verification
+
+
+def _judge(
+    measured: list[Measured], outputs: Outputs, by: Truth, settings: Settings, verification: Verification
+) -> Judgement:
+    original = 1.0
+    if by.metric is not None and by.target is not None:
+        original = by.metric.of(by.original, by.target)
+    judged = pick([each.candidate for each in measured], original, settings.tolerance, settings.objective)
+    chosen = next(i for i, candidate in enumerate(judged) if candidate.verdict == "chosen")
+    if verification.doubt:
+        judged[chosen] = replace(judged[chosen], reason=f"{judged[chosen].reason}. {verification.doubt}")
+    return Judgement(judged, measured[chosen], outputs, original)
+
+
+def _evidence(
+    subject: Subject, settings: Settings, verification: Verification, judgement: Judgement, by: Truth
+) -> card.Evidence:
+    answers = judgement.chosen.answers
+    metrics = metric_rows(by, subject.schema.task, answers) if answers is not None else []
+    return card.Evidence(settings.data.name, len(subject.data.inputs), settings.seed, verification, metrics)
+
+
+def _write(path: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+    size = sum(map(len, files.values()))
+    if size > LARGEST_BYTES:
+        raise InputError(
+            f"The bundle would unpack to {size:,} bytes; a device reads at most {LARGEST_BYTES:,}.",
+            hint="Train fewer or shallower trees, or a smaller network.",
+        )
+    try:
+        return write_bundle(path, manifest, files)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _notes(subject: Subject, verification: Verification) -> list[str]:
+    notes = []
+    held_back = len(subject.rows.held_back)
+    if held_back < _FEW_ROWS:
+        notes.append(f"Only {held_back} rows judge the candidates: their metrics are rough.")
+    trained = subject.schema.feature_names
+    if trained and len(trained) == len(subject.data.channels) and trained != subject.data.channels:
+        notes.append(
+            f"The model was trained on {', '.join(trained)}; it is given {', '.join(subject.data.channels)}."
+        )
+    if verification.doubt:
+        notes.append(verification.doubt)
+    return notes

@@ -1,0 +1,165 @@
+"""Read a trained model from a file, without running code that somebody put into it."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lineside_contract.errors import InputError
+from lineside_export.trees import check_trees
+
+# Types of scikit-learn's own that skops leaves to the user. They hold numbers and names and run nothing when
+# loaded; trees, whose numbers are used as addresses, are checked afterwards. Named one by one: a module is no
+# answer for what it imports.
+SCIKIT_LEARN_TYPES = frozenset(
+    f"sklearn.{name}"
+    for name in (
+        "calibration._CalibratedClassifier",
+        "calibration._SigmoidCalibration",
+        "ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "metrics._scorer._PassthroughScorer",
+        "model_selection._split.GroupKFold",
+        "model_selection._split.KFold",
+        "model_selection._split.StratifiedKFold",
+        "model_selection._split.TimeSeriesSplit",
+        "neural_network._stochastic_optimizers.AdamOptimizer",
+        "neural_network._stochastic_optimizers.SGDOptimizer",
+        "tree._tree.Tree",
+        "utils._metadata_requests.MetadataRequest",
+        "utils._metadata_requests.MethodMetadataRequest",
+    )
+)
+# How pickles begin, plain or in one of the compressions that joblib uses.
+_PICKLE_STARTS = (b"\x80", b"\x78", b"\x1f\x8b", b"BZh", b"\x5d\x00", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
+_PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib"})
+
+
+class Trust(NamedTuple):
+    """What the user vouches for: pickles at all, and types inside skops files."""
+
+    pickle: bool = False
+    types: Collection[str] = ()
+
+
+class Loaded(NamedTuple):
+    """A model, and what its reader should know about it."""
+
+    model: Any
+    notes: list[str]
+
+
+def load_model(path: Path, trust: Trust) -> Loaded:
+    """Read a fitted estimator from a skops file, or from a pickle if that is trusted.
+
+    Raises InputError if the file is neither, is not trusted, or holds something that cannot predict.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise InputError(f"The model {path} cannot be read: {error.strerror}.") from error
+    read = _reader(path, start)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = read(path, trust)
+    _check_model(model, path)
+    check_trees(model)
+    return Loaded(model, _version_notes(caught))
+
+
+def _reader(path: Path, start: bytes) -> Callable[[Path, Trust], Any]:
+    if start.startswith(b"PK"):
+        return _read_skops
+    if start.startswith(_PICKLE_STARTS) or path.suffix in _PICKLE_SUFFIXES:
+        return _read_pickle
+    raise InputError(
+        f"{path} is not a saved scikit-learn model.",
+        hint="Save the model with skops.io.dump(model, 'model.skops').",
+    )
+
+
+def _read_skops(path: Path, trust: Trust) -> Any:
+    from skops.io import get_untrusted_types, load  # noqa: PLC0415  a second, and not for pickles
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if "schema.json" not in archive.namelist():
+                raise InputError(
+                    f"{path} is a zip file, but not a model saved by skops.",
+                    hint="Save the model with skops.io.dump(model, 'model.skops').",
+                )
+        unknown = set(get_untrusted_types(file=path)) - SCIKIT_LEARN_TYPES - set(trust.types)
+        if unknown:
+            raise InputError(
+                f"{path} holds types that are not known to be harmless: {', '.join(sorted(unknown))}.",
+                hint="If you trust who made the file, add "
+                + " ".join(f"--trust-type {name}" for name in sorted(unknown))
+                + ".",
+            )
+        return load(path, trusted=sorted(SCIKIT_LEARN_TYPES | set(trust.types)))
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of skops, numpy or an estimator's own code
+        raise _unreadable(path, error) from error
+
+
+def _read_pickle(path: Path, trust: Trust) -> Any:
+    if not trust.pickle:
+        raise InputError(
+            f"{path} is a pickle, and opening a pickle runs any code that its author put into it.",
+            hint="If you made it yourself, add --trust-pickle; or save the model with skops.io.dump instead.",
+        )
+    import joblib  # noqa: PLC0415
+
+    try:
+        return joblib.load(path)
+    except Exception as error:  # a pickle can raise anything
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"The model {path} cannot be loaded: {text.rstrip('.')}.",
+        hint="Is the file whole, and are the packages installed that it was made with?",
+    )
+
+
+def _check_model(model: Any, path: Path) -> None:
+    from sklearn.base import BaseEstimator  # noqa: PLC0415
+    from sklearn.exceptions import NotFittedError  # noqa: PLC0415
+    from sklearn.utils.validation import check_is_fitted  # noqa: PLC0415
+
+    name = type(model).__name__
+    if not isinstance(model, BaseEstimator):
+        raise InputError(
+            f"{path} holds a {name}, not a scikit-learn estimator.", hint="Save the fitted estimator itself."
+        )
+    if not hasattr(model, "predict"):
+        raise InputError(
+            f"{path} holds a {name}, which has no predict.",
+            hint="Export the whole pipeline, with the estimator that predicts as its last step.",
+        )
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise InputError(
+            f"{path} holds a {name} that is not fitted.", hint="Call fit, then save it again."
+        ) from error
+
+
+def _version_notes(caught: list[warnings.WarningMessage]) -> list[str]:
+    from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415
+
+    versions = {
+        (warning.message.original_sklearn_version, warning.message.current_sklearn_version)
+        for warning in caught
+        if isinstance(warning.message, InconsistentVersionWarning)
+    }
+    return [
+        f"The model was made with scikit-learn {made}, this is {here}: it may answer differently here."
+        for made, here in sorted(versions)
+    ]

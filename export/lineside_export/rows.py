@@ -1,0 +1,128 @@
+"""Read rows from a CSV file: which delimiter, which columns, and where exactly something is wrong."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside_contract.errors import InputError, nearest
+
+_DELIMITERS = ",;\t|"
+
+
+class Table(NamedTuple):
+    """A CSV file as text. `lines[i]` is the line of the file on which row i ends."""
+
+    path: Path
+    columns: dict[str, Sequence[str]]
+    lines: NDArray[np.int64]
+
+    @property
+    def names(self) -> list[str]:
+        """The names in the first line."""
+        return list(self.columns)
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file whose first line names its columns.
+
+    The delimiter is whichever of comma, semicolon, tab and bar divides the first line most. Raises InputError.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(_DELIMITERS, key=first.count)
+            reader = csv.reader(file, delimiter=delimiter)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(header, path)
+            rows, lines = _read_rows(reader, len(header), path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path} is not a CSV file in UTF-8: {error}.", hint="Save it as CSV, UTF-8."
+        ) from error
+    if not rows:
+        raise InputError(f"{path} has no rows below its first line.", hint="Give it rows of readings.")
+    return Table(path, dict(zip(header, zip(*rows, strict=True), strict=True)), np.array(lines))
+
+
+def require(table: Table, names: Sequence[str], what: str) -> None:
+    """Raise InputError if the table lacks one of the columns; `what` says what they are."""
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        hints = [hint for name in missing if (hint := nearest(name, table.names))]
+        raise InputError(
+            f"{table.path} has no column {', '.join(map(repr, missing))} ({what}).",
+            hint=" ".join(hints) or f"It has: {', '.join(table.names)}.",
+        )
+
+
+def numbers(table: Table, name: str) -> NDArray[np.float64]:
+    """Return a column as numbers; an empty cell is NaN. Raises InputError naming the line of any text."""
+    cells = [cell.strip() or "nan" for cell in table.columns[name]]
+    try:
+        return np.array(cells).astype(np.float64)
+    except ValueError:
+        row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
+        hint = f"If it is no reading, leave it out: --ignore {name}."
+        if _is_number(cells[row].replace(",", ".", 1)):
+            hint = "Write decimals with a point."
+        raise InputError(
+            f"{table.path}, line {table.lines[row]}, column {name!r}: {cells[row]!r} is not a number.",
+            hint=hint,
+        ) from None
+
+
+def readings(table: Table, channels: Sequence[str]) -> NDArray[np.float32]:
+    """Return columns as float32, shape (rows, channels). Raises InputError for what is no float32."""
+    exact = np.column_stack([numbers(table, name) for name in channels])
+    with np.errstate(over="ignore"):
+        values = exact.astype(np.float32)
+    if np.isinf(values).any():
+        row, column = (int(index) for index in np.argwhere(np.isinf(values))[0])
+        raise InputError(
+            f"{table.path}, line {table.lines[row]}, column {channels[column]!r}: {exact[row, column]:g} is "
+            "beyond what float32 can say.",
+            hint="Devices compute in float32; scale the readings.",
+        )
+    return np.ascontiguousarray(values)
+
+
+def _read_rows(reader: csv._reader, width: int, path: Path) -> tuple[list[list[str]], list[int]]:  # type: ignore[name-defined]
+    rows, lines = [], []
+    for row in reader:
+        if not row:
+            continue  # an empty line
+        if len(row) != width:
+            raise InputError(
+                f"{path}, line {reader.line_num}: {len(row)} fields where the first line has {width}.",
+                hint="Give every row the same columns.",
+            )
+        rows.append(row)
+        lines.append(reader.line_num)
+    return rows, lines
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    if not header:
+        raise InputError(f"{path} is empty.", hint="Its first line names the columns, the others are rows.")
+    if all(_is_number(name) for name in header):
+        raise InputError(f"{path} begins with numbers.", hint="Its first line must name the columns.")
+    if repeated := [name for name, count in Counter(header).items() if count > 1]:
+        raise InputError(f"{path} has two columns called {repeated[0]!r}.", hint="Rename one of them.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

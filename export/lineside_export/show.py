@@ -1,0 +1,118 @@
+"""What the export commands print: tables and notes for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lineside_contract.manifest import Candidate, Manifest
+from lineside_export.card import numbers
+from lineside_export.export import Exported
+
+_NUMBERS = ["candidate", "bytes", "us, 1 row", "us, 256 rows", "metric", "agreement"]
+_COLOURS = {"chosen": "bold green", "kept": "", "dropped": "dim", "failed": "red"}
+# A table in a file or a pipe is not cut to the width of a terminal that is not there.
+_FILE_WIDTH = 160
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show the step under way on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting") as status:
+        yield status.update
+
+
+def exported(result: Exported, *, as_json: bool) -> None:
+    """Print what an export came to; its notes go to stderr."""
+    for note in result.notes:
+        print(f"lineside: note: {note}", file=sys.stderr)
+    if as_json:
+        manifest_json(result.manifest)
+        return
+    console = _console()
+    console.print(_candidates(result.manifest))
+    if result.path is None:
+        console.print("Nothing was written (--dry-run).")
+    else:
+        console.print(
+            f"Wrote {escape(str(result.path))} ({result.path.stat().st_size:,} bytes).", soft_wrap=True
+        )
+
+
+def bundle(manifest: Manifest, path: Path) -> None:
+    """Print what a verified bundle holds."""
+    console = _console()
+    facts = Table(show_header=False, box=None, title=f"{escape(path.name)}: verified", title_justify="left")
+    for name, text in _facts(manifest):
+        facts.add_row(f"[bold]{name}", escape(text))
+    console.print(facts)
+    console.print(_channels(manifest))
+    console.print(_candidates(manifest))
+
+
+def manifest_json(manifest: Manifest) -> None:
+    """Print a manifest as JSON."""
+    print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
+
+
+def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    yield "model", f"{manifest.name} {manifest.version}, made {manifest.created}"
+    yield "task", f"{manifest.task} by {manifest.estimator}, as {manifest.candidate}"
+    if manifest.outputs.classes:
+        yield "labels", ", ".join(map(str, manifest.outputs.classes))
+    if manifest.outputs.targets:
+        yield "values", ", ".join(manifest.outputs.targets)
+    if manifest.window.length > 1:
+        yield "window", f"{manifest.window.length} readings, every {manifest.window.hop}"
+    if manifest.sampling_rate_hz:
+        yield "rate", f"{manifest.sampling_rate_hz:g} Hz"
+    if manifest.metric_original is not None and manifest.metric_exported is not None:
+        yield (
+            manifest.metric,
+            f"{manifest.metric_exported:.4f} (scikit-learn: {manifest.metric_original:.4f}) "
+            f"on {manifest.rows_held_back} rows",
+        )
+    yield "files", ", ".join(f"{name} {entry.bytes:,} bytes" for name, entry in manifest.files.items())
+    yield "made with", ", ".join(f"{name} {number}" for name, number in manifest.made_with.items())
+
+
+def _channels(manifest: Manifest) -> Table:
+    table = Table("channel", "unit", "minimum", "maximum", "mean", "std")
+    for channel in manifest.channels:
+        values = [channel.minimum, channel.maximum, channel.mean, channel.std]
+        table.add_row(
+            escape(channel.name),
+            escape(channel.unit),
+            *("-" if each is None else f"{each:.6g}" for each in values),
+        )
+    return table
+
+
+def _candidates(manifest: Manifest) -> Table:
+    table = Table(caption=f"metric: {manifest.metric}", caption_justify="left")
+    for name in _NUMBERS:
+        table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("reason")
+    for candidate in manifest.candidates:
+        table.add_row(*_row(candidate), style=_COLOURS[candidate.verdict])
+    return table
+
+
+def _row(candidate: Candidate) -> list[str]:
+    return [*numbers(candidate), candidate.verdict, escape(candidate.reason)]
