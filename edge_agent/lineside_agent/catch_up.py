@@ -16,6 +16,7 @@ from lineside_contract.ranges import SeqRanges
 
 _READ = 64
 _MOST_BACKOFF = 16
+_SLICE_S = 0.01
 
 
 class Pass(NamedTuple):
@@ -77,7 +78,10 @@ class CatchUp:
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds `take` may have something, or None if there is nothing to do."""
         if self._current is not None:
-            return max(0.0, (1 - self._allowed(now)) / self._per_second) if self._current.paced else 0.0
+            if not self._current.paced or self._allowed(now) >= 1:
+                return 0.0
+            # Waking for each single message would cost more than the messages.
+            return max(_SLICE_S, (1 - self._allowance) / self._per_second)
         return max(0.0, self._next.at - now) if self._next is not None else None
 
     def take(self, now: float) -> Entry | None:
