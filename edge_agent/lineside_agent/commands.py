@@ -1,0 +1,170 @@
+"""`lineside agent`: set a device up, check it, run it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lineside_agent.check import Result
+
+_EPILOG = """\
+examples:
+  lineside agent init --bundle pump-1.0.0.bundle.zip     write a commented agent.toml
+  lineside agent check                                   try everything it needs, step by step
+  lineside agent run                                     run until Ctrl-C or SIGTERM
+
+exit codes: 0 done, 1 failed and may work later, 2 wrong input, 130 interrupted
+"""
+_INIT_EPILOG = """\
+examples:
+  lineside agent init                                    a simulated machine, the bundle of this folder
+  lineside agent init --sensor replay --device pump-1 --site plant-1 --broker mqtts://broker.plant-1:8883
+  lineside agent init --bundle pump-1.0.0.bundle.zip -o /etc/lineside/agent.toml --force
+"""
+_CHECK_EPILOG = """\
+examples:
+  lineside agent check
+  lineside agent check --config /etc/lineside/agent.toml --offline
+  lineside agent check --json | jq '.steps[] | select(.state == "failed")'
+
+exit codes: 0 all is well, 1 something does not work now, 2 something must be corrected
+"""
+_RUN_EPILOG = """\
+examples:
+  lineside agent run
+  LINESIDE__BROKER__PASSWORD=... lineside agent run --config /etc/lineside/agent.toml
+  your-sensor-program | lineside agent run               with kind = "stdin" in [sensors.main]
+
+Ctrl-C or SIGTERM stops it cleanly. A killed agent loses nothing that it had put on disk.
+"""
+_MARKS = {"ok": ("ok", "\033[32m"), "failed": ("FAILED", "\033[31m"), "skipped": ("skipped", "\033[33m")}
+_PLAIN = "\033[0m"
+
+
+def configure_agent(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `lineside agent`."""
+    _explain(parser, _EPILOG)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _configure_init(commands.add_parser("init", help="write a commented agent.toml"))
+    _configure_check(commands.add_parser("check", help="try everything that an agent needs, step by step"))
+    _configure_run(commands.add_parser("run", help="run the agent"))
+
+
+def _configure_init(parser: argparse.ArgumentParser) -> None:
+    _explain(parser, _INIT_EPILOG)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="the model (default: the only bundle beside the file)"
+    )
+    parser.add_argument(
+        "--sensor", default="simulated", metavar="KIND", help="simulated (default), replay or stdin"
+    )
+    parser.add_argument("--device", metavar="ID", help="the device's id (default: this machine's name)")
+    parser.add_argument("--site", default="site-1", metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--broker",
+        default="mqtt://localhost:1883",
+        metavar="URL",
+        help="default: %(default)s; mqtts:// for TLS",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("agent.toml"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+    parser.set_defaults(run=_init)
+
+
+def _configure_check(parser: argparse.ArgumentParser) -> None:
+    _explain(parser, _CHECK_EPILOG)
+    _add_config(parser)
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    parser.add_argument("--offline", action="store_true", help="do not ask the broker")
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long to wait for the sensor's first reading (default: %(default)g)",
+    )
+    parser.set_defaults(run=_check)
+
+
+def _configure_run(parser: argparse.ArgumentParser) -> None:
+    _explain(parser, _RUN_EPILOG)
+    _add_config(parser)
+    parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+    parser.set_defaults(run=_run)
+
+
+def _explain(parser: argparse.ArgumentParser, epilog: str) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = epilog
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=Path("agent.toml"), metavar="FILE", help="default: %(default)s"
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError("must be more than 0 and at most 86400")
+    return value
+
+
+def _init(options: argparse.Namespace) -> int:
+    from lineside_agent import starter
+
+    answers = starter.Answers(options.bundle, options.sensor, options.device, options.site, options.broker)
+    bundle = starter.write(options.output, answers, force=options.force)
+    print(f"Wrote {options.output}.")
+    if not (options.output.parent / bundle).exists():
+        print(f"Copy your bundle to {options.output.parent / bundle}, or change the setting bundle.")
+    print(f"Next: lineside agent check --config {options.output}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from lineside_agent.check import Request, check
+
+    results = []
+    for result in check(Request(options.config, os.environ, options.wait, options.offline)):
+        results.append(result)
+        if not options.json:
+            _print(result)
+    code = max(result.exit_code for result in results)
+    if options.json:
+        steps = [
+            {"step": result.step, "state": result.state, "detail": result.detail, "hint": result.hint}
+            for result in results
+        ]
+        print(json.dumps({"ok": code == 0, "steps": steps}, indent=2, ensure_ascii=False))
+    return code
+
+
+def _print(result: Result) -> None:
+    word, colour = _MARKS[result.state]
+    mark = f"{word:<8}"
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        mark = f"{colour}{mark}{_PLAIN}"
+    print(f"{mark} {result.step:<9} {f'{result.detail} {result.hint}'.rstrip()}", flush=True)
+
+
+def _run(options: argparse.Namespace) -> int:
+    import logging
+
+    from lineside_agent.run import run
+    from lineside_agent.settings import load
+
+    logging.basicConfig(
+        level=logging.WARNING if options.quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    return run(load(options.config, os.environ))
