@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -34,6 +35,17 @@ MOST_FILES = 64
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\Z")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest date: the same content gives the same bytes
+# What the zip and JSON readers raise for bytes that nobody wrote so.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+)
 
 
 class Bundle(NamedTuple):
@@ -45,7 +57,10 @@ class Bundle(NamedTuple):
     @classmethod
     def open(cls, path: Path, *, largest_bytes: int = LARGEST_BYTES) -> Bundle:
         """Read and verify a bundle. Raises BundleError: whatever is returned is what was written."""
+        most = largest_bytes + LARGEST_MANIFEST_BYTES  # packing never adds more than a manifest may hold
         try:
+            if path.stat().st_size > most:
+                raise BundleError(f"{path} is too large for a bundle: more than {most} bytes.")
             data = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
@@ -59,7 +74,7 @@ class Bundle(NamedTuple):
                 _check_directory(archive, name)
                 manifest = _read_manifest(archive, name)
                 files = _read_files(archive, manifest, name, largest_bytes)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise BundleError(
                 f"{name} is not a bundle, or is damaged: {error}.", hint="Copy or export it again."
             ) from error
@@ -69,18 +84,20 @@ class Bundle(NamedTuple):
 def write_bundle(path: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
     """Write a bundle whole or not at all, and return its manifest with every file's digest.
 
-    Raises BundleError if a file that every bundle needs is missing, OSError if it cannot be written.
+    Raises BundleError for what could not be opened again (a file that every bundle needs is missing, a name
+    is unsafe, it is too large), OSError if it cannot be written.
     """
-    if missing := REQUIRED - files.keys():
-        raise BundleError(f"A bundle needs {', '.join(sorted(missing))}.")
+    if MANIFEST in files:
+        raise BundleError(f"{MANIFEST} is written from the manifest; it cannot be one of the files.")
     entries = {name: _entry(content) for name, content in sorted(files.items())}
     manifest = replace(manifest, files=entries)
-    _check_manifest(manifest, str(path))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in [(MANIFEST, _manifest_json(manifest)), *sorted(files.items())]:
             archive.writestr(_member(name), content)
-    write_whole(path, buffer.getvalue())
+    data = buffer.getvalue()
+    Bundle.parse(data, str(path))
+    write_whole(path, data)
     return manifest
 
 
@@ -116,6 +133,8 @@ def _check_directory(archive: zipfile.ZipFile, name: str) -> None:
             raise BundleError(f"{name} holds {member.filename} twice.")
         if member.flag_bits & 0x1:
             raise BundleError(f"{name} is encrypted; a bundle is not.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{name} packs {member.filename} in a way that a bundle does not.")
         seen.add(member.filename)
 
 
@@ -161,6 +180,8 @@ def _read_files(
         raise BundleError(f"{name} lacks {', '.join(sorted(missing))}.")
     if unlisted := present - manifest.files.keys():
         raise BundleError(f"{name} holds {', '.join(sorted(unlisted))}, which its manifest does not list.")
+    if min(entry.bytes for entry in manifest.files.values()) < 0:
+        raise BundleError(f"{name} lists a file of a negative size.")
     total = sum(entry.bytes for entry in manifest.files.values())
     if total > largest_bytes:
         raise BundleError(f"{name} unpacks to {total} bytes; at most {largest_bytes} are read.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from msgspec import Struct
 
 from lineside_contract.errors import InputError
+
+# One way to write a number, so that equal boots have equal ids; and it fits in 64 bits.
+_COUNTER = re.compile(r"(0|[1-9][0-9]{0,17})\Z")
 
 
 class Boot(Struct, frozen=True, order=True):
@@ -31,8 +35,8 @@ class Boot(Struct, frozen=True, order=True):
     def parse(cls, text: str) -> Boot:
         """Read `lineage-counter`. Raises InputError for anything else."""
         lineage, _, counter = text.rpartition("-")
-        if not lineage or not counter.isascii() or not counter.isdigit():
-            raise InputError(f"{text!r} is not a boot id.")
+        if not lineage or not _COUNTER.match(counter):
+            raise InputError(f"{text[:100]!r} is not a boot id.")
         return cls(lineage, int(counter))
 
     def next(self) -> Boot:

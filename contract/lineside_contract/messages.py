@@ -200,8 +200,8 @@ def decode(payload: bytes, kind: type[M]) -> M:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     try:
         return decoder.decode(payload)  # type: ignore[return-value]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"Not a {kind.__name__} message: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"Not a message of type {kind.__name__}: {error}.") from error
 
 
 def mark_replayed(payload: bytes) -> bytes:
