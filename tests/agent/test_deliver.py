@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_broker import FakeBroker, ManualClock, Published
+
 from lineside_agent.counters import Counters
 from lineside_agent.deliver import Address, Deliver
 from lineside_agent.encode import Code, Identity
@@ -70,8 +70,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    yield Rig(tmp_path)
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
 
 
 def seqs(messages: list[Published]) -> list[int]:

@@ -1,0 +1,143 @@
+"""A whole production line for a test: a device that counts, a broker, a collector, and the accounts of all three."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from processes import LINESIDE, Process, Processes
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.linear_model import LinearRegression
+
+from lineside_agent.model import Model, write_golden
+from lineside_contract.bundle import GOLDEN, MODEL, write_bundle
+from lineside_contract.manifest import Channel, Manifest, Outputs
+
+SITE = "site-1"
+DEVICE = "counter-1"
+
+
+def write_counting_bundle(path: Path) -> Path:
+    """Write a bundle whose model, a trained regression, answers a reading of n with n.
+
+    The value of a stored prediction then tells which reading it was made from.
+    """
+    inputs = np.arange(1000, dtype=np.float32).reshape(-1, 1)
+    trained = LinearRegression().fit(inputs, inputs[:, 0])
+    graph = to_onnx(
+        trained,
+        initial_types=[("input", FloatTensorType([None, 1]))],
+        target_opset={"": 21, "ai.onnx.ml": 3},
+    ).SerializeToString()
+    outputs = Outputs(values="variable", targets=["count"])
+    answers = Model(graph, "input", outputs).predict(inputs[:16])
+    manifest = Manifest(
+        name="counter",
+        version="1.0.0",
+        created="2026-01-01T00:00:00Z",
+        task="regression",
+        estimator="LinearRegression",
+        input="input",
+        channels=[Channel(name="count")],
+        outputs=outputs,
+    )
+    write_bundle(path, manifest, {MODEL: graph, GOLDEN: write_golden(inputs[:16], answers)})
+    return path
+
+
+def write_recording(path: Path, readings: int, per_second: float) -> Path:
+    """Write a recording that counts from 0, to be replayed in real time."""
+    step_ms = 1000 / per_second
+    rows = (f"{1_700_000_000_000 + round(n * step_ms)},{n}\n" for n in range(readings))
+    path.write_text("timestamp,count\n" + "".join(rows))
+    return path
+
+
+class Line:
+    """A device and a collector, as processes, in one folder."""
+
+    def __init__(self, folder: Path, processes: Processes, bundle: Path) -> None:
+        self.folder = folder
+        self.store = folder / "collector.sqlite"
+        self.state = folder / "state"
+        self._processes = processes
+        self._bundle = bundle
+
+    def configure(self, url: str, recording: Path, *, speed: str = "1.0", **settings: Any) -> Path:
+        """Write agent.toml; settings are `section__key=value`."""
+        tables: dict[str, dict[str, Any]] = {
+            "broker": {"url": url, "keepalive_s": 2, "reconnect_min_s": 0.1, "reconnect_max_s": 0.5},
+            "delivery": {"resend_after_s": 5.0},
+            "heartbeat": {"every_s": 0.5},
+        }
+        for name, value in settings.items():
+            section, key = name.split("__")
+            tables.setdefault(section, {})[key] = value
+        lines = [f'site = "{SITE}"', f'device = "{DEVICE}"', f'bundle = "{self._bundle}"']
+        lines.append(f'state = "{self.state}"')
+        for section, table in tables.items():
+            lines.append(f"[{section}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        lines += ["[sensors.main]", 'kind = "replay"', f'file = "{recording}"', f"speed = {speed}"]
+        path = self.folder / "agent.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def start_collector(self, url: str) -> Process:
+        """Start the collector and wait until it listens."""
+        process = self._processes.lineside(
+            "collector", "run", "--broker", url, "--site", SITE, "--id", "c1", "--store", str(self.store)
+        )
+        process.wait_for("collector ready")
+        return process
+
+    def start_agent(self) -> Process:
+        """Start the agent with the settings written last."""
+        return self._processes.lineside("agent", "run", "--config", str(self.folder / "agent.toml"))
+
+    # What the collector holds.
+
+    def _query(self, sql: str) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=10)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    def stored(self) -> dict[int, list[tuple[int, int]]]:
+        """Return (sequence number, reading) of every stored prediction, in order, by the boot's counter."""
+        rows = self._query(
+            "SELECT boots.counter, predictions.seq, predictions.value FROM predictions"
+            " JOIN boots ON boots.id = predictions.boot_id ORDER BY boots.counter, predictions.seq"
+        )
+        found: dict[int, list[tuple[int, int]]] = {}
+        for counter, seq, value in rows:
+            found.setdefault(counter, []).append((seq, round(value)))
+        return found
+
+    def count(self) -> int:
+        return int(self._query("SELECT count(*) FROM predictions")[0][0])
+
+    def statuses(self) -> list[str]:
+        return [row[0] for row in self._query("SELECT state FROM devices")]
+
+    def gaps(self) -> tuple[int, list[dict[str, Any]]]:
+        """Return the exit code of `lineside collector gaps` and what it found."""
+        process = self._processes.start(*LINESIDE, "collector", "gaps", "--store", str(self.store), "--json")
+        code = process.wait()
+        return code, [json.loads(line) for line in process.lines if line.startswith("{")]
+
+
+def assert_complete(stored: list[tuple[int, int]], readings: int | None = None) -> None:
+    """Assert that a boot's predictions are one for each reading, from the first on, in order, none twice.
+
+    Message 0 is the event that tells of the model, so reading n is message n + 1 while no other event is.
+    """
+    values = [value for _, value in stored]
+    assert values == list(range(len(values))), "a reading is missing, repeated or out of order"
+    if readings is not None:
+        assert len(values) == readings
