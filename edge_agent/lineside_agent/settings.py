@@ -167,7 +167,9 @@ def _sensors(tables: Any, source: Source) -> dict[str, SensorSettings]:
 
 
 def _sensor(table: Any, source: Source, path: str) -> SensorSettings:
-    if not isinstance(table, dict) or "kind" not in table:
+    if not isinstance(table, dict):
+        raise InputError(f"{source.place(path)} must be a section, not {type(toml_of(table)).__name__}.")
+    if "kind" not in table:
         raise InputError(f"{source.file} lacks kind in [{path}].", hint=f"Known: {', '.join(sensors.KINDS)}.")
     own = dict(table)
     kind = text_of(own.pop("kind"))

@@ -54,7 +54,9 @@ class Source(NamedTuple):
         """Return how a person finds the setting: the variable, or the file, section and key."""
         if path in self.variables:
             return self.variables[path]
-        section, _, key = path.rpartition(".")
+        plain, bracket, inside = path.partition("[")  # of a list's item, the section is that of the list
+        section, _, key = plain.rpartition(".")
+        key += bracket + inside
         return f"{self.file}: " + (f"[{section}] {key}" if section else key)
 
 
@@ -132,7 +134,7 @@ def _spelling(table: _Table, name: str) -> str:
 def _prepared(kind: type[Struct], table: Any, source: Source, path: str) -> _Table:
     """Check a table's keys, section by section, and bring its values into the form that msgspec converts."""
     if not isinstance(table, dict):
-        raise InputError(f"{source.place(path)} must be a section, not {_name(table)}.")
+        raise InputError(f"{source.place(path)} must be a section, not {type(toml_of(table)).__name__}.")
     types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     prepared = {}
     for key, value in table.items():
@@ -189,7 +191,3 @@ def _choices(kind: Any, path: str) -> tuple[Any, ...]:
         kind = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == key), None)
     options = get_args(kind) if get_origin(kind) is not Literal else (kind,)
     return tuple(choice for option in options if get_origin(option) is Literal for choice in get_args(option))
-
-
-def _name(value: Any) -> str:
-    return f"a {type(value).__name__}"
