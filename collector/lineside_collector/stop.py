@@ -15,6 +15,7 @@ class Stop:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self._raised = False
+        self.interrupted = False  # by Ctrl-C, which a shell wants to know
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the flag is raised."""
@@ -48,7 +49,16 @@ def stop_on_signals() -> Iterator[Stop]:
     """Raise the flag at SIGTERM and SIGINT; afterwards the handlers are as they were."""
     stop = Stop()
     kinds = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(kind, lambda *_: stop.set()) for kind in kinds]
+    before = [signal.getsignal(kind) for kind in kinds]
+
+    def handle(number: int, _frame: object) -> None:
+        stop.interrupted = number == signal.SIGINT
+        stop.set()
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)  # a second one ends the program at once
+
+    for kind in kinds:
+        signal.signal(kind, handle)
     try:
         yield stop
     finally:
