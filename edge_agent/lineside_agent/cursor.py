@@ -1,19 +1,18 @@
 """What of the outbox is settled: acknowledged or dropped, by boot. A small file beside the segments.
 
 Losing it means that messages are sent again, never that one is lost; so it is written whole but synced
-only when something was dropped.
+only while it tells of drops that nobody has acknowledged.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from lineside_contract.files import write_whole
+from lineside_agent.sealed import read_sealed, write_sealed
 from lineside_contract.messages import Ranges
 from lineside_contract.ranges import SeqRanges
 
@@ -27,12 +26,15 @@ class Cursor:
     """Settled sequence numbers by boot, and those dropped ones that nobody has been told of."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file if it is there and sound; begin empty otherwise."""
+        """Read the file if it is there and sound; begin empty otherwise. Raises OSError."""
         self._path = path
         self.settled: dict[str, SeqRanges] = {}
         self.unannounced: dict[str, SeqRanges] = {}
+        self.drops_unwritten = False
         self._changed = False
-        if stored := _load(path):
+        self._unsynced = False
+        if (content := read_sealed(path)) is not None:
+            stored = msgspec.json.decode(content, type=_Stored)
             self.settled = _from_wire(stored.settled)
             self.unannounced = _from_wire(stored.unannounced)
 
@@ -49,6 +51,7 @@ class Cursor:
         """Note that these are gone undelivered, and have to be announced."""
         self.settle(boot, first, last)
         self.unannounced.setdefault(boot, SeqRanges()).add(first, last)
+        self.drops_unwritten = True
 
     def forget(self, boot: str) -> None:
         """Note that nothing of this boot is left to be delivered."""
@@ -62,19 +65,21 @@ class Cursor:
         return ranges
 
     def save(self, announcing: Sequence[Ranges], *, sync: bool = False) -> None:
-        """Write the file, if anything changed. `announcing` was told of, but may not have arrived.
+        """Write the file, if that changes anything. `announcing` was told of, but may not have arrived.
 
         Raises OSError; the old file remains.
         """
-        if not self._changed:
+        if not self._changed and not (sync and self._unsynced):
             return
         untold: dict[str, SeqRanges] = {}
         for ranges in (_to_wire(self.unannounced), *announcing):
             for boot, numbers in ranges.items():
                 untold.setdefault(boot, SeqRanges()).update(numbers)
         body = msgspec.json.encode(_Stored(settled=_to_wire(self.settled), unannounced=_to_wire(untold)))
-        write_whole(self._path, b"%08x %s\n" % (zlib.crc32(body), body), sync=sync)
-        self._changed = False
+        sync = sync or bool(untold)
+        write_sealed(self._path, body, sync=sync)
+        self._changed = self.drops_unwritten = False
+        self._unsynced = not sync
 
 
 def _to_wire(ranges: dict[str, SeqRanges]) -> Ranges:
@@ -83,13 +88,3 @@ def _to_wire(ranges: dict[str, SeqRanges]) -> Ranges:
 
 def _from_wire(ranges: Ranges) -> dict[str, SeqRanges]:
     return {boot: SeqRanges(numbers) for boot, numbers in ranges.items()}
-
-
-def _load(path: Path) -> _Stored | None:
-    try:
-        crc, _, body = path.read_bytes().rstrip(b"\n").partition(b" ")
-        if int(crc, 16) == zlib.crc32(body):
-            return msgspec.json.decode(body, type=_Stored)
-    except (FileNotFoundError, ValueError, msgspec.DecodeError):
-        pass
-    return None

@@ -11,6 +11,7 @@ makes everything put so far survive a power cut. One thread puts; another reads 
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -20,10 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lineside_agent.cursor import Cursor
-from lineside_agent.segment import HEADER_BYTES, Entry, encode_record
-from lineside_agent.segment_log import SegmentLog, Snapshot, read
+from lineside_agent.sealed import read_sealed, write_sealed
+from lineside_agent.segment import Entry, Segment, encode_record, read
+from lineside_agent.segment_log import SegmentLog, Snapshot
 from lineside_contract.errors import InputError
-from lineside_contract.files import write_whole
 from lineside_contract.ids import Boot
 from lineside_contract.messages import PreviousBoot, Range, Ranges
 
@@ -126,15 +127,17 @@ class Outbox:
         """Make everything put so far survive a power cut. What is already acknowledged costs no write."""
         with self._lock:
             self._commit_at = None
-            upto = self._next_seq
+            upto = self._memory[0].seq if self._memory else self._next_seq
             unsettled = self._cursor.of(self.boot).missing(self._synced, upto - 1)
         if unsettled:
             try:
                 self._log.sync()
             except OSError as error:
                 log.error("the outbox could not be synced to disk: %s", error.strerror)
+                self._commit_at = self._monotonic() + _RETRY_DISK_S
                 return
-        self._synced = max(self._synced, upto)
+        with self._lock:
+            self._synced = max(self._synced, upto)
 
     def take_dropped(self) -> Ranges:
         """Return what was dropped and not yet announced. The caller must put the event that tells of it next."""
@@ -149,7 +152,8 @@ class Outbox:
     def read(self, position: Position, limit: int) -> tuple[list[Entry], Position]:
         """Look at up to `limit` entries from `position` on, oldest first.
 
-        Returns the unsettled ones among them and where the next begin: the same position at the end.
+        Returns the unsettled ones among them and where the next begin: the same position at the end. What the
+        disk does not give is left out this time: a later reader may fare better.
         """
         with self._lock:
             snapshots = self._log.snapshot(position.segment)
@@ -174,6 +178,8 @@ class Outbox:
         """
         with self._lock:
             known = self._next_seq if boot == self.boot else self._log.end_of(boot)
+            if not known:
+                return
             for first, last in ranges:
                 if 0 <= first <= last and first < known:
                     self._cursor.settle(boot, first, min(last, known - 1))
@@ -253,8 +259,9 @@ class Outbox:
         while kept < len(entries):
             record, upto = _batch(entries, kept, self._segment_bytes)
             try:
-                self._make_room(self._log.room_for(len(record)))
-                self._log.append(record, entries[kept:upto], sync_old=self._newest_matters())
+                self._make_room(len(record))
+                self._prepare(len(record), entries[kept].seq)
+                self._log.append(record, entries[kept:upto])
             except OSError as error:
                 if not self._disk_failing:
                     log.error("the disk takes nothing (%s): going on in memory", error.strerror)
@@ -267,18 +274,24 @@ class Outbox:
             self._disk_failing = False
         return kept
 
-    def _newest_matters(self) -> bool:
-        """Whether the segment being written holds anything unsettled that is not yet synced."""
-        segments = self._log.segments
-        return bool(segments and self._cursor.of(self.boot).missing(self._synced, segments[-1].end - 1))
-
     def _make_room(self, size: int) -> None:
-        """Drop the oldest complete segments until `size` more bytes fit."""
+        """Drop the oldest complete segments until `size` more bytes fit. Raises OSError."""
         while self._log.bytes + size > self._limits.disk_bytes and self._log.complete:
             oldest = self._log.complete[0]
             self._drop(oldest.boot, oldest.first, oldest.end - 1)
-            self._save_cursor(sync=True)
-            self._log.delete(oldest)
+            self._delete(oldest)
+
+    def _prepare(self, size: int, seq: int) -> None:
+        """Bring the log to where a record of that size and number can follow. Raises OSError."""
+        if seq != self._log.end and not self._save_cursor(sync=True):
+            # Those in between were settled in memory. Found as a hole later, they would pass for damage.
+            raise OSError(errno.ENOSPC, "the cursor could not be written")
+        newest = self._log.newest
+        if newest is not None and not self._log.fits(size):
+            # What is all settled is deleted here and now, and need not be synced.
+            settled = self._cursor.of(self.boot)
+            self._log.end_segment(sync=bool(settled.missing(newest.first, newest.end - 1)))
+            self._delete_settled(self.boot)
 
     def _remember(self, entries: list[Entry]) -> None:
         self._memory.extend(entries)
@@ -307,27 +320,39 @@ class Outbox:
     def _read_segment(
         self, snapshot: Snapshot, position: Position, limit: int, found: list[Entry]
     ) -> Position:
-        if position.segment != snapshot.number:
-            position = Position(snapshot.number, 0, snapshot.boot, snapshot.first)
-        for entry, after in read(snapshot, position.offset):
-            self._note_damage(snapshot, position.seq, entry.seq - 1)
-            position = Position(snapshot.number, after, snapshot.boot, max(position.seq, entry.last + 1))
-            found.append(entry)
-            if len(found) >= limit:
-                return position
+        number, boot = snapshot.number, snapshot.boot
+        if position.segment != number:
+            # Some of it may have been read from memory before it came to be on disk.
+            seen = position.seq if position.boot == boot else 0
+            position = Position(number, 0, boot, max(snapshot.first, seen))
+        elif position.boot != boot:
+            return position  # it ended, and memory was read since
+        try:
+            for entry, after in read(snapshot.path, boot, position.offset, snapshot.size):
+                if entry.seq >= position.seq:
+                    self._note_damage(snapshot, position.seq, entry.seq - 1)
+                    found.append(entry)
+                position = Position(number, after, boot, max(position.seq, entry.last + 1))
+                if len(found) >= limit:
+                    return position
+        except FileNotFoundError:
+            pass  # deleted since the snapshot was taken, which is no damage, or by someone else, which is
+        except OSError as error:
+            log.error("%s cannot be read: %s", snapshot.path.name, error.strerror)
+            return Position(number, snapshot.size, boot, max(position.seq, snapshot.end))
         self._note_damage(snapshot, position.seq, snapshot.end - 1)
-        return Position(snapshot.number, snapshot.size, snapshot.boot, max(position.seq, snapshot.end))
+        return Position(number, snapshot.size, boot, max(position.seq, snapshot.end))
 
     def _note_damage(self, snapshot: Snapshot, first: int, last: int) -> None:
-        """Drop the messages that should be in a file and cannot be read, so that nobody waits for them."""
+        """Drop the messages that should be in a file and are not there, so that nobody waits for them."""
         if first > last:
             return
         with self._lock:
-            # A file that is gone was settled; a hole that is settled was never written.
-            if not snapshot.path.exists() or not self._cursor.of(snapshot.boot).missing(first, last):
-                return
-            log.error("%s is damaged: messages %d to %d cannot be read", snapshot.path.name, first, last)
-            self._drop(snapshot.boot, first, last)
+            # What is settled may be missing: its file is deleted, or it was never written.
+            missing = self._cursor.of(snapshot.boot).missing(first, last)
+            if missing and self._log.has(snapshot.number):
+                log.error("%s is damaged: messages %d to %d are lost", snapshot.path.name, first, last)
+                self._drop(snapshot.boot, first, last)
 
     def _settled(self, entry: Entry) -> bool:
         return self._cursor.of(entry.boot).covers(entry.seq, entry.last)
@@ -336,15 +361,28 @@ class Outbox:
         settled = self._cursor.of(boot)
         for segment in [segment for segment in self._log.complete if segment.boot == boot]:
             if not settled.missing(segment.first, segment.end - 1):
-                self._log.delete(segment)
-        if boot != self.boot and not any(segment.boot == boot for segment in self._log.segments):
+                try:
+                    self._delete(segment)
+                except OSError:
+                    return  # A disk that lets nothing be deleted takes nothing either: `put` tells of it.
+        if boot != self.boot and not self._log.end_of(boot):
             self._cursor.forget(boot)
 
-    def _save_cursor(self, *, sync: bool) -> None:
+    def _delete(self, segment: Segment) -> None:
+        """Delete a segment. What was dropped is written down before or, if the disk is full, right after."""
+        written = not self._cursor.drops_unwritten or self._save_cursor(sync=True)
+        self._log.delete(segment)
+        if not written:
+            self._save_cursor(sync=True)
+
+    def _save_cursor(self, *, sync: bool) -> bool:
+        """Return whether what is settled is now written down."""
         try:
             self._cursor.save(list(self._announcing.values()), sync=sync)
         except OSError as error:
             log.warning("the outbox's cursor could not be written: %s", error.strerror)
+            return False
+        return True
 
     def _end_of(self, boot: Boot | None) -> PreviousBoot | None:
         if boot is None:
@@ -355,20 +393,18 @@ class Outbox:
 
 def _begin_boot(path: Path) -> tuple[Boot | None, Boot]:
     """Read the boot before and write down the one that begins. Raises OSError."""
-    try:
-        previous = Boot.parse(path.read_text().strip())
-        boot = previous.next()
-    except (FileNotFoundError, InputError, UnicodeDecodeError):
-        # No file, or a damaged one: only a new lineage is sure to repeat no id.
-        previous, boot = None, Boot.first()
-    write_whole(path, f"{boot}\n".encode())
+    content = read_sealed(path)
+    previous = Boot.parse(content.decode()) if content is not None else None
+    # No file, or a damaged one: only a new lineage is sure to repeat no id.
+    boot = previous.next() if previous is not None else Boot.first()
+    write_sealed(path, str(boot).encode())
     return previous, boot
 
 
 def _batch(entries: list[Entry], start: int, limit: int) -> tuple[bytes, int]:
     """Return the records of as many entries as fit into a segment, at least one, and where the next begin."""
     records: list[bytes] = []
-    size = HEADER_BYTES
+    size = 0
     for entry in entries[start:]:
         record = encode_record(entry)
         if records and size + len(record) > limit:

@@ -1,29 +1,34 @@
-"""One file of the outbox: a header, then records that are only ever appended.
+"""One file of the outbox: records that are only ever appended.
 
-    header   magic "LSO1", first sequence number u64, CRC-32 u32, boot id (padded to 48 bytes)
     record   length u32, CRC-32 u32, sequence number u64, count u32, kind u8, payload
 
-All little-endian. A record's CRC covers its length and everything after the CRC, so that a torn or altered
+All little-endian. `length` counts what follows the CRC, and the CRC covers both, so that a torn or altered
 record is recognised. One record may carry several messages (`count`), numbered from its sequence number.
+
+The file's name tells its place in the order, its boot and its first sequence number, out of reach of any damage
+to the content: `000000000012-1f2e3d4c-7-5000.log` is the twelfth, of boot `1f2e3d4c-7`, from number 5000 on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-_MAGIC = b"LSO1"
-_HEADER = struct.Struct("<4sQI48s")
-_RECORD = struct.Struct("<II")
+from lineside_contract.files import sync_folder
+
+_RECORD = struct.Struct("<IIQIB")
 _BODY = struct.Struct("<QIB")
-HEADER_BYTES = _HEADER.size
-# No record is longer: a length beyond this is damage, and must not make us read gigabytes.
-LONGEST_RECORD = 16 * 1024 * 1024
+_BODY_AT = _RECORD.size - _BODY.size
+_NAME = re.compile(r"(?P<number>[0-9]{12})-(?P<boot>.+)-(?P<first>[0-9]+)\.log")
 _READ_BYTES = 256 * 1024
+# JSON readers keep integers exactly only up to here. Whatever claims more is no record.
+_LARGEST_SEQ = 2**53
 
 
 class Entry(NamedTuple):
@@ -45,7 +50,7 @@ class Entry(NamedTuple):
 
 
 class Segment:
-    """What is known of one file: its place in the order, its boot, and how much of it is sound."""
+    """What is known of one file: its place in the order, its boot, its numbers and its bytes."""
 
     __slots__ = ("boot", "end", "first", "number", "path", "size")
 
@@ -55,27 +60,26 @@ class Segment:
         self.boot = boot
         self.first = first
         self.end = first  # one past the last sequence number in it
-        self.size = HEADER_BYTES
+        self.size = 0
 
 
 def encode_record(entry: Entry) -> bytes:
     """Return an entry as it stands in a file."""
     body = _BODY.pack(entry.seq, entry.messages, entry.kind) + entry.payload
-    return _RECORD.pack(len(body), zlib.crc32(body, len(body))) + body
+    return struct.pack("<II", len(body), zlib.crc32(body, len(body))) + body
 
 
-def create(path: Path, boot: str, first: int) -> tuple[Segment, int]:
-    """Begin a file and return it with its descriptor. Raises OSError; no half-written file remains."""
-    segment = Segment(path, int(path.stem), boot, first)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+def create(folder: Path, number: int, boot: str, first: int) -> tuple[Segment, int]:
+    """Begin a file and return it with its descriptor. Raises OSError; no file remains."""
+    path = folder / f"{number:012d}-{boot}-{first}.log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
-        name = boot.encode()
-        write_all(descriptor, _HEADER.pack(_MAGIC, first, _header_crc(name, first), name), 0)
+        sync_folder(folder)
     except OSError:
         os.close(descriptor)
         path.unlink()
         raise
-    return segment, descriptor
+    return Segment(path, number, boot, first), descriptor
 
 
 def write_all(descriptor: int, data: bytes, size: int) -> None:
@@ -83,58 +87,51 @@ def write_all(descriptor: int, data: bytes, size: int) -> None:
     written = 0
     try:
         while written < len(data):
-            written += os.write(descriptor, data[written:] if written else data)
+            written += os.pwrite(descriptor, data[written:] if written else data, size + written)
     except OSError:
-        os.ftruncate(descriptor, size)
+        # If even this fails, the next records are written over what stands there now.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
         raise
 
 
-def open_existing(path: Path) -> Segment | None:
-    """Read a file's header. Returns None if it has no sound one: nothing in it can be trusted."""
-    with path.open("rb") as file:
-        raw = file.read(HEADER_BYTES)
-    if len(raw) < HEADER_BYTES:
-        return None
-    magic, first, crc, padded = _HEADER.unpack(raw)
-    name = padded.rstrip(b"\0")
-    if magic != _MAGIC or crc != _header_crc(name, first):
-        return None
-    segment = Segment(path, int(path.stem), name.decode(), first)
-    segment.size = path.stat().st_size
-    return segment
+def find(folder: Path) -> list[Segment]:
+    """Return the files of a folder in their order, with their sizes. Raises OSError."""
+    found = []
+    for path in folder.iterdir():
+        if name := _NAME.fullmatch(path.name):
+            segment = Segment(path, int(name["number"]), name["boot"], int(name["first"]))
+            segment.size = path.stat().st_size
+            found.append(segment)
+    return sorted(found, key=lambda segment: segment.number)
 
 
 def read(path: Path, boot: str, offset: int, size: int) -> Iterator[tuple[Entry, int]]:
-    """Yield each sound entry from `offset` on (0: the first), with the offset after it, as far as `size`.
+    """Yield each sound entry from `offset` on, with the offset after it, as far as `size`.
 
-    A damaged record is passed over if the next one can be found by its length; otherwise the rest of the file
-    is given up, as a torn tail must be.
+    Where there is none, the next is looked for byte by byte: a damaged record costs no other, and a torn tail
+    only time. Raises OSError.
     """
-    offset = max(offset, HEADER_BYTES)
     buffer, start = b"", offset
     with path.open("rb") as file:
-        while offset + _RECORD.size + _BODY.size <= size:
-            at = offset - start
-            if at + _RECORD.size + _BODY.size > len(buffer):
-                buffer, start, at = _pread(file, offset, _READ_BYTES, size), offset, 0
-            length, crc = _RECORD.unpack_from(buffer, at)
-            end = at + _RECORD.size + length
-            if not _BODY.size <= length <= LONGEST_RECORD or start + end > size:
-                return
-            if end > len(buffer):
-                wanted = max(_READ_BYTES, _RECORD.size + length)
-                buffer, start, at = _pread(file, offset, wanted, size), offset, 0
-                end = _RECORD.size + length
-            body = buffer[at + _RECORD.size : end]
-            offset = start + end
-            if zlib.crc32(body, length) == crc:
-                seq, count, kind = _BODY.unpack_from(body)
-                yield Entry(boot, seq, count, kind, body[_BODY.size :]), offset
+        size = min(size, os.fstat(file.fileno()).st_size)
+        while offset + _RECORD.size <= size:
+            if offset - start + _RECORD.size > len(buffer):
+                buffer, start = _pread(file, offset, _READ_BYTES, size), offset
+            length, crc, seq, count, kind = _RECORD.unpack_from(buffer, offset - start)
+            end = offset + _BODY_AT + length
+            if length < _BODY.size or end > size or not 0 < count <= _LARGEST_SEQ - seq:
+                offset += 1
+                continue
+            if end - start > len(buffer):
+                buffer, start = _pread(file, offset, max(_READ_BYTES, end - offset), size), offset
+            body = buffer[offset - start + _BODY_AT : end - start]
+            if zlib.crc32(body, length) != crc:
+                offset += 1
+                continue
+            offset = end
+            yield Entry(boot, seq, count, kind, body[_BODY.size :]), offset
 
 
 def _pread(file: BinaryIO, offset: int, length: int, size: int) -> bytes:
     return os.pread(file.fileno(), min(length, size - offset), offset)
-
-
-def _header_crc(boot: bytes, first: int) -> int:
-    return zlib.crc32(boot + first.to_bytes(8, "little"))
