@@ -28,6 +28,7 @@ SCIKIT_LEARN_TYPES = frozenset(
         "neural_network._stochastic_optimizers.AdamOptimizer",
         "neural_network._stochastic_optimizers.SGDOptimizer",
         "tree._tree.Tree",
+        "utils._bunch.Bunch",
         "utils._metadata_requests.MetadataRequest",
         "utils._metadata_requests.MethodMetadataRequest",
     )

@@ -36,6 +36,7 @@ def convert(model: Any, schema: Schema) -> onnx.ModelProto:
             warnings.simplefilter("ignore")
             graph: onnx.ModelProto = convert_sklearn(
                 bare,
+                name=type(last).__name__,  # else a random one, and no two exports are the same
                 initial_types=[(INPUT, FloatTensorType([None, schema.features]))],
                 target_opset=OPSETS,
                 options={id(last): options} if options else None,

@@ -1,0 +1,156 @@
+"""The rules without I/O: windows, ties, comparison, thresholds, and which candidate is shipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from sklearn.ensemble import HistGradientBoostingRegressor, IsolationForest, RandomForestClassifier
+
+from lineside_agent.model import Answers
+from lineside_contract.manifest import Candidate
+from lineside_export.candidates import variants
+from lineside_export.check import compare
+from lineside_export.convert import convert
+from lineside_export.dataset import split
+from lineside_export.pick import pick
+from lineside_export.probes import probes
+from lineside_export.schema import describe
+from lineside_export.trees import round_thresholds_down, splits
+from lineside_export.windows import newest, sliding
+
+PLAIN = Candidate(
+    name="float32", verdict="kept", reason="", bytes=1000, latency_1_us=10.0, latency_256_us=100.0, metric=0.9
+)
+
+
+def small(**change: object) -> Candidate:
+    return replace(PLAIN, **({"name": "int8"} | change))
+
+
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 12), st.integers(1, 4))
+def test_windows_are_what_a_loop_would_cut(count: int, length: int, hop: int, channels: int) -> None:
+    values = np.arange(count * channels, dtype=np.float32).reshape(count, channels)
+    found = sliding(values, length, hop)
+    expected = [values[at : at + length].ravel() for at in range(0, count - length + 1, hop)]
+    assert found.shape == (len(expected), length * channels)
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, np.array(expected).reshape(found.shape))
+    np.testing.assert_array_equal(newest(count, length, hop), [*range(length - 1, count, hop)])
+
+
+@given(st.integers(2, 500), st.floats(0.05, 0.95), st.integers(0, 5))
+def test_a_split_is_a_partition_and_never_changes(count: int, share: float, seed: int) -> None:
+    if not 0 < round(count * share) < count:
+        return
+    rows = split(count, share, seed)
+    assert sorted([*rows.calibration, *rows.held_back]) == list(range(count))
+    assert len(rows.held_back) == round(count * share)
+    np.testing.assert_array_equal(rows.held_back, split(count, share, seed).held_back)
+
+
+@pytest.mark.parametrize(
+    ("other", "objective", "chosen", "why"),
+    [
+        (small(bytes=300), "size", "int8", "30% of float32's bytes"),
+        (small(bytes=300), "balanced", "int8", "30% of float32's bytes"),
+        (small(bytes=300, latency_1_us=40.0), "balanced", "float32", "better for balanced"),
+        (small(bytes=300, latency_1_us=40.0), "size", "int8", ""),
+        (small(bytes=300, latency_1_us=40.0), "latency", "float32", "better for latency"),
+        (small(bytes=300, latency_1_us=10.5), "latency", "int8", ""),
+        (small(bytes=1500, latency_1_us=5.0), "latency", "int8", ""),
+        (small(bytes=1500, latency_1_us=9.5), "latency", "float32", "neither smaller nor faster"),
+        (small(bytes=1000, latency_1_us=20.0), "size", "float32", "neither smaller nor faster"),
+        (small(bytes=300, metric=0.8), "size", "float32", "loses 0.1000"),
+        (small(bytes=300, metric=0.896), "size", "int8", ""),
+        (small(bytes=None, verdict="failed", reason="no"), "size", "float32", "no"),
+    ],
+)
+def test_which_candidate_is_shipped(other, objective, chosen, why) -> None:
+    judged = pick([PLAIN, other], 0.9, 0.005, objective)
+    assert [each.name for each in judged if each.verdict == "chosen"] == [chosen]
+    assert all(each.reason for each in judged)
+    assert why in judged[1].reason
+
+
+@given(
+    st.lists(st.tuples(st.integers(100, 3000), st.floats(1, 50), st.floats(0.8, 1)), max_size=5),
+    st.sampled_from(["latency", "size", "balanced"]),
+)
+def test_what_is_shipped_is_never_worse_all_round(numbers, objective) -> None:
+    others = [
+        small(name=f"v{i}", bytes=size, latency_1_us=latency, metric=metric)
+        for i, (size, latency, metric) in enumerate(numbers)
+    ]
+    judged = pick([PLAIN, *others], 0.9, 0.005, objective)
+    (best,) = [each for each in judged if each.verdict == "chosen"]
+    assert best is not None
+    assert best.name == "float32" or best.metric >= 0.895
+    assert best.bytes <= PLAIN.bytes or best.latency_1_us <= PLAIN.latency_1_us
+
+
+def _answers(label, probabilities) -> Answers:
+    return Answers(np.array(label), np.array(probabilities), None, None)
+
+
+def test_labels_may_differ_at_ties_only() -> None:
+    expected = _answers([0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.4999, 0.5001]])
+    same = compare(expected, expected, "classification")
+    assert (same.rows, same.ties, same.mismatches) == (3, 1, [])
+    other = compare(expected, expected._replace(label=np.array([0, 0, 0])), "classification")
+    assert [mismatch.row for mismatch in other.mismatches] == [1]
+    assert str(other.mismatches[0]) == "label 0 instead of 1"
+
+
+def test_a_value_may_differ_by_a_share_of_the_spread() -> None:
+    values = np.linspace(1000, 1001, 50).reshape(-1, 1)
+    expected = Answers(None, None, values, None)
+    assert not compare(expected, expected._replace(values=values + 0.005), "regression").mismatches
+    assert len(compare(expected, expected._replace(values=values + 0.05), "regression").mismatches) == 50
+    assert len(compare(expected, expected._replace(values=values * np.nan), "regression").mismatches) == 50
+
+
+def test_thresholds_are_rounded_so_that_no_float32_changes_sides(values) -> None:
+    rows, target = values
+    model = HistGradientBoostingRegressor(max_iter=5).fit(rows, target)
+    exact = np.concatenate([each.thresholds for each in splits(model)])
+    round_thresholds_down(model)
+    rounded = np.concatenate([each.thresholds for each in splits(model)])
+    assert (exact != rounded).any()
+    for value in (rounded, np.nextafter(rounded.astype(np.float32), np.float32(np.inf))):
+        at = value.astype(np.float32).astype(float)
+        np.testing.assert_array_equal(at <= exact, at <= rounded)
+
+
+@pytest.mark.parametrize(
+    "model", [RandomForestClassifier(3, random_state=0), IsolationForest(n_estimators=3)]
+)
+def test_probes_lie_on_both_sides_of_every_threshold(binary, model) -> None:
+    rows, target = binary
+    model.fit(rows, target)
+    made = probes(model, rows.astype(np.float32), 0)
+    assert made.dtype == np.float32
+    for each in splits(model):
+        for feature, threshold in zip(each.features, each.thresholds.astype(np.float32), strict=True):
+            column = made[:, feature]
+            assert (column == threshold).any()
+            assert (column == np.nextafter(threshold, np.float32(-np.inf))).any()
+
+
+def test_a_method_that_fails_or_does_nothing_is_reported(binary, monkeypatch) -> None:
+    model = RandomForestClassifier(3, random_state=0).fit(*binary)
+    graph = convert(model, describe(model))
+
+    def broken(graph, calibration):
+        raise ValueError("no luck\nat all")
+
+    monkeypatch.setattr(
+        "lineside_export.candidates.METHODS", {"broken": broken, "idle": lambda graph, _: graph}
+    )
+    plain, failed, idle = variants(graph, binary[0].astype(np.float32))
+    assert plain.model
+    assert (failed.model, failed.failed, failed.reason) == (None, True, "failed: no luck")
+    assert (idle.model, idle.failed) == (None, False)
+    assert "changes nothing" in idle.reason
