@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import random
 import struct
 import tracemalloc
@@ -17,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import lineside_contract.files
 from lineside_contract.bundle import Bundle, file_name, write_bundle
 from lineside_contract.errors import BundleError
 from lineside_contract.files import write_whole
@@ -305,7 +305,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lineside_contract.files.os, step, fail)
+    monkeypatch.setattr(os, step, fail)
     with pytest.raises(OSError, match="No space left"):
         write_bundle(path, make_manifest(version="2"), FILES)
     monkeypatch.undo()

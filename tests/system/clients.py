@@ -50,7 +50,7 @@ class Client:
         self.paho.on_subscribe = lambda _c, _u, _m, reasons, _p: self._answers.put(reasons)
         self.paho.on_disconnect = lambda *_: self.lost.set()
         self.paho.on_message = lambda _c, _u, message: self._messages.put(
-            Message(message.topic, message.payload, message.retain)
+            Message(message.topic, bytes(message.payload), message.retain)
         )
         self.paho.connect("127.0.0.1", port or broker.port, keepalive=30)
         self.paho.loop_start()
