@@ -26,7 +26,7 @@ from lineside_export.load import load_model
 from lineside_export.measure import Measured, Truth, measure
 from lineside_export.pick import pick
 from lineside_export.settings import Settings, destination
-from lineside_export.subject import Subject, metric_rows, prepare, truth
+from lineside_export.subject import Subject, metric_rows, prepare, truth, unknown_targets
 from lineside_export.verify import Verification, refuse, verify
 
 # Fewer held-back rows than this say little about a loss of half a percent.
@@ -130,6 +130,8 @@ def _notes(subject: Subject, verification: Verification) -> list[str]:
         notes.append(
             f"The model was trained on {', '.join(trained)}; it is given {', '.join(subject.data.channels)}."
         )
+    if unknown := unknown_targets(subject.schema, subject.data):
+        notes.append(f"The model never answers {', '.join(unknown[:5])}, which are among the targets.")
     if verification.doubt:
         notes.append(verification.doubt)
     return notes

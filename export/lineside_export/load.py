@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineside_contract.errors import InputError
-from lineside_export.trees import check_trees
+from lineside_export.trees import check_trees, parts
 
 # Types of scikit-learn's own that skops leaves to the user. They hold numbers and names and run nothing when
 # loaded; trees, whose numbers are used as addresses, are checked afterwards. Named one by one: a module is no
@@ -68,6 +68,7 @@ def load_model(path: Path, trust: Trust) -> Loaded:
         model = read(path, trust)
     _check_model(model, path)
     check_trees(model)
+    _number_columns(model)
     return Loaded(model, _version_notes(caught))
 
 
@@ -150,6 +151,16 @@ def _check_model(model: Any, path: Path) -> None:
         raise InputError(
             f"{path} holds a {name} that is not fitted.", hint="Call fit, then save it again."
         ) from error
+
+
+def _number_columns(model: Any) -> None:
+    """Let column transformers that were fitted on a data frame take arrays: columns by number, not by name."""
+    for part in parts(model):
+        indices = getattr(part, "_transformer_to_input_indices", None)
+        if indices is not None:
+            part.transformers_ = [
+                (name, step, list(indices.get(name, columns))) for name, step, columns in part.transformers_
+            ]
 
 
 def _version_notes(caught: list[warnings.WarningMessage]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ def prepare(model: Any, settings: Settings) -> Subject:
         )
     schema = schema._replace(features=data.inputs.shape[1])
     _refuse_missing(model, schema, data)
+    unknown_targets(schema, data)
     rows = dataset.split(len(data.inputs), settings.held_back, settings.seed)
     return Subject(model, schema, data, rows, _targets(model, schema, data, settings.columns.target))
 
@@ -79,6 +81,24 @@ def _refuse_missing(model: Any, schema: Schema, data: Dataset) -> None:
     if data.target is not None and data.target.dtype.kind == "f" and np.isnan(data.target).any():
         row = int(np.argwhere(np.isnan(data.target))[0][0])
         raise InputError(f"Line {data.lines[row]} has no target.", hint="Fill or remove such rows.")
+
+
+def unknown_targets(schema: Schema, data: Dataset) -> list[str]:
+    """Return the targets that are no class of a classifier. Raises InputError if not one is."""
+    if schema.task != "classification" or data.target is None:
+        return []
+    known = np.isin(data.target, schema.classes)
+    if not known.any():
+        raise InputError(
+            f"The targets ({_some(data.target)}) are none of the model's classes ({_some(schema.classes)}).",
+            hint="Is --target the right column?",
+        )
+    return sorted(set(data.target[~known].astype(str).tolist()))
+
+
+def _some(values: Iterable[Any]) -> str:
+    found = sorted({str(value) for value in values})
+    return ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
 
 
 def _targets(model: Any, schema: Schema, data: Dataset, named: tuple[str, ...]) -> tuple[str, ...]:

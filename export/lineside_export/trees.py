@@ -50,21 +50,28 @@ def check_trees(model: Any) -> None:
     scikit-learn walks trees in compiled code without looking: a file that was tampered with could make it
     read any memory. Children always come after their parent, so that a walk also ends.
     """
-    features = getattr(model, "n_features_in_", None)
     for part in parts(model):
         if type(part).__name__ == "Tree" and hasattr(part, "children_left"):
+            if part.node_count > part.capacity:
+                raise _damaged()
             inner = part.children_left != -1
             children = part.children_left[inner], part.children_right[inner]
             _check(inner, children, part.feature[inner], part.n_features)
-        elif type(part).__name__ == "TreePredictor":
-            nodes = part.nodes
-            inner = nodes["is_leaf"] == 0
-            children = nodes["left"][inner].astype(np.int64), nodes["right"][inner].astype(np.int64)
-            limit = np.iinfo(np.int32).max if features is None else features
-            _check(inner, children, nodes["feature_idx"][inner], limit)
-            categories = nodes["bitset_idx"][inner & (nodes["is_categorical"] != 0)]
-            if categories.size and categories.max() >= len(part.raw_left_cat_bitsets):
-                raise _damaged()
+        elif hasattr(part, "tree_") and part.tree_.n_features != part.n_features_in_:
+            raise _damaged()
+        elif hasattr(part, "_predictors"):
+            for tree in (tree for group in part._predictors for tree in group):
+                _check_histogram(tree, part.n_features_in_)
+
+
+def _check_histogram(tree: Any, features: int) -> None:
+    nodes = tree.nodes
+    inner = nodes["is_leaf"] == 0
+    children = nodes["left"][inner].astype(np.int64), nodes["right"][inner].astype(np.int64)
+    _check(inner, children, nodes["feature_idx"][inner], features)
+    categories = nodes["bitset_idx"][inner & (nodes["is_categorical"] != 0)]
+    if categories.size and categories.max() >= len(tree.raw_left_cat_bitsets):
+        raise _damaged()
 
 
 def _check(

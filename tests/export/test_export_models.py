@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
@@ -24,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
@@ -268,3 +269,32 @@ def test_columns_come_in_the_order_of_training(work, values) -> None:
     )
     assert disordered.code == 2
     assert "in the order a,b,c" in disordered.err
+
+
+def test_a_column_transformer_that_was_fitted_on_a_data_frame(work, values) -> None:
+    """Such a one remembers its columns by name, which arrays do not have."""
+    rows, target = values
+    steps = [("scaled", StandardScaler(), [2, 0]), ("wide", PolynomialFeatures(2), [1])]
+    model = make_pipeline(ColumnTransformer(steps), HistGradientBoostingRegressor(max_iter=5))
+    model.fit(rows, target)
+    expected = model.predict(rows.astype(np.float32))
+    columns = model[0]
+    names = np.array(["a", "b", "c"], dtype=object)
+    columns.feature_names_in_ = names
+    columns.transformers_ = [
+        (name, step, list(names[at])) for name, step, at in columns.transformers_ if len(at)
+    ]
+    joblib.dump(model, "model.joblib")
+    work.rows(rows[:, [1, 2, 0]], target, names=["b", "c", "a"])
+
+    result = work.run(
+        *("export", "model.joblib", "--trust-pickle", "--allow-mismatch", "--data", "rows.csv"),
+        *("--target", "y", "-o", BUNDLE),
+    )
+
+    assert result.code == 0, result.err
+    bundle = Bundle.open(work.folder / BUNDLE)
+    assert [channel.name for channel in bundle.manifest.channels] == ["a", "b", "c"]
+    answers = Model.open(bundle).predict(rows.astype(np.float32))
+    # Behind a scaler a few rows at thresholds may fall to the other side.
+    assert np.mean(np.abs(answers.values[:, 0] - expected) < 1e-3) > 0.95

@@ -12,6 +12,7 @@ import pytest
 import skops.io
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -77,6 +78,20 @@ def test_a_tampered_tree_is_found_before_it_is_walked(work, binary) -> None:
     work.save(model)
     work.rows(*binary)
     work.refused(work.export(), "damaged tree")
+
+
+def test_a_tampered_histogram_tree(work, binary) -> None:
+    model = HistGradientBoostingClassifier(max_iter=3).fit(*binary)
+    work.rows(*binary)
+    nodes = model._predictors[1][0].nodes
+    for field, value in (("left", 4_000_000), ("right", 0), ("feature_idx", 99)):
+        kept = nodes[field][0]
+        nodes[field][0] = value
+        work.save(model)
+        work.refused(work.export(), "damaged tree")
+        nodes[field][0] = kept
+    work.save(model)
+    assert work.export().code == 0
 
 
 @pytest.mark.parametrize(
@@ -195,6 +210,19 @@ def test_a_target_that_the_model_cannot_have(work, values) -> None:
     work.save(LinearRegression().fit(rows, target))
     work.rows(rows, np.column_stack([target, target]))
     work.refused(work.export(target="y0,y1"), "answers 1 values, but --target names 2")
+
+
+def test_targets_that_are_no_class(work, classes) -> None:
+    rows, target = classes
+    names = np.array(["ok", "warn", "fault"])
+    work.save(LogisticRegression().fit(rows, names[target]))
+    work.rows(rows, np.char.upper(names[target]))
+    work.refused(work.export(), "none of the model's classes (fault, ok, warn)")
+
+    work.rows(rows, np.where(np.arange(len(rows)) < 3, "new", names[target]))
+    result = work.export()
+    assert result.code == 0
+    assert "never answers new" in result.err
 
 
 def test_an_older_scikit_learn_is_a_note(logistic, monkeypatch) -> None:
