@@ -192,11 +192,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from lineside_collector.address import Credentials, check_credentials, parse_address, read_password
     from lineside_collector.connection import Settings
+    from lineside_collector.credentials import Credentials, check_credentials, read_password
+    from lineside_contract.address import BrokerAddress
 
-    address = parse_address(options.broker)
-    # Without a user name the variable is somebody else's: only a password that was asked for is an error.
+    address = BrokerAddress.parse(options.broker)
+    # The variable may be there for another program: it counts only together with a user name.
     asked = options.username is not None or options.password_file is not None
     credentials = Credentials(
         username=options.username,

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from lineside_collector.address import Address, Credentials
+from lineside_collector.credentials import Credentials
 from lineside_collector.stop import Stop
+from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import BrokerRefused, NotDelivered
 from lineside_contract.messages import CollectorStatus, decode, encode
 from lineside_contract.topics import Kind, collector_status_topic, device_topic
@@ -48,7 +49,7 @@ Note = tuple[str, bytes, bool, Callable[[], None]]
 class Settings(NamedTuple):
     """Whose messages to collect, and from where."""
 
-    address: Address
+    address: BrokerAddress
     credentials: Credentials
     site: str
     collector: str

@@ -26,6 +26,20 @@ MOST_REJECTED = 1000
 REJECTED_BYTES = 4096
 # SQLite's words for a file that no retry will mend.
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+# Only a birth names the software and the model; the words that follow it leave them as they were.
+_SAVE_STATUS = """
+INSERT INTO statuses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (device_id) DO UPDATE SET
+  boot_id = excluded.boot_id,
+  connection = excluded.connection,
+  state = excluded.state,
+  ts = excluded.ts,
+  received_ts = excluded.received_ts,
+  agent_version = coalesce(nullif(excluded.agent_version, ''), agent_version),
+  model = coalesce(nullif(excluded.model, ''), model),
+  model_version = coalesce(nullif(excluded.model_version, ''), model_version),
+  promise = coalesce(excluded.promise, promise)
+"""
 
 
 class SQLiteStore:
@@ -139,7 +153,7 @@ class SQLiteStore:
             self._database.execute("UPDATE boots SET on_disk = ? WHERE id = ?", (status.previous.end, before))
         if self._is_news(status, device, boot):
             self._database.execute(
-                "INSERT OR REPLACE INTO statuses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _SAVE_STATUS,
                 (
                     *(device, boot, status.connection, status.state, status.ts, record.received_ts),
                     *(status.agent_version, status.model, status.model_version, status.promise),

@@ -156,6 +156,14 @@ def test_devices_tell_what_is_known(store: SQLiteStore, path: Path) -> None:
     assert (one.heartbeat.seq, one.heartbeat.outbox_messages) == (3, 4)
 
 
+def test_a_will_says_nothing_of_the_model_and_takes_nothing_away(store: SQLiteStore, path: Path) -> None:
+    store.save(batch(status("online", model="m", model_version="2", agent_version="1.0", promise="broker")))
+    store.save(batch(status("offline")))
+    (one,) = queries.devices(queries.open_store(path))
+    found = (one.state, one.model, one.model_version, one.agent_version, one.promise)
+    assert found == ("offline", "m", "2", "1.0", "broker")
+
+
 def test_boots_are_in_the_order_of_their_starts(store: SQLiteStore, path: Path) -> None:
     for boot in ("zz-2", "zz-10", "aa-1", "zz-9"):
         store.save(batch(prediction(0, boot=boot)))
