@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
 # Returns nanoseconds since the Unix epoch, UTC. Raises ValueError.
@@ -13,6 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # A number below the limit is in the unit, for any date from 1973 to 5138.
 _UNITS_NS = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1000))
+_FURTHEST_NS = 2**63
 
 
 def reader_for(example: str) -> Reader:
@@ -38,13 +40,12 @@ def iso_ns(text: str) -> int:
 
 
 def _epoch_ns(text: str, unit: int) -> int:
+    # Exact, where a double would not hold today's nanoseconds.
     try:
-        nanoseconds = int(text) * unit  # exact: a double does not hold today's nanoseconds
-    except ValueError:
-        try:
-            nanoseconds = round(float(text) * unit)
-        except OverflowError as error:
-            raise ValueError("infinity is no time") from error
-    if abs(nanoseconds) >= 2**63:
+        number = Decimal(text.strip())
+        near = abs(number) < _FURTHEST_NS // unit
+    except InvalidOperation as error:  # no number, or NaN, which is not less than anything
+        raise ValueError("it is no number") from error
+    if not near:
         raise ValueError("the time is out of range")
-    return nanoseconds
+    return int(number * unit)
