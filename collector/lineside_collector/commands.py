@@ -176,11 +176,10 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     path = _writable_store(options.store)
-    _log_to_stderr()
-    with stop_on_signals() as stop:
+    with _log_to_stderr(), stop_on_signals() as stop:
         store = SQLiteStore(path, settings.site)
         inbox = MqttInbox(settings, stop)
-        progress = Progress()
+        progress = Progress(sys.stderr)
         try:
             collector = Collector(inbox, store, site=settings.site, collector=settings.collector)
             collect(collector, stop, progress.add)
@@ -228,10 +227,18 @@ def _writable_store(path: Path | None) -> Path:
     return path
 
 
-def _log_to_stderr() -> None:
-    # A line may stand half written on a terminal: see progress.
-    start = "\r\x1b[K" if sys.stderr.isatty() else ""
-    logging.basicConfig(format=f"{start}%(message)s", level=logging.INFO, stream=sys.stderr, force=True)
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    # On a terminal, progress may have left a half-written line.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("\r\x1b[K%(message)s" if sys.stderr.isatty() else "%(message)s"))
+    logger = logging.getLogger("lineside_collector")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager

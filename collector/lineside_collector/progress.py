@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -18,7 +17,7 @@ TERMINAL_EVERY_S = 1.0
 class Progress:
     """Sums up the collector's turns and says so from time to time."""
 
-    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._terminal = stream.isatty()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from collector_messages import SITE, Wire, prediction, predictions, status, wire
 
 from lineside_collector.collect import Collected, Collector, collect
 from lineside_collector.inbox import Received
+from lineside_collector.progress import Progress
 from lineside_collector.records import Batch
 from lineside_collector.sqlite_store import SQLiteStore
 from lineside_collector.stop import Stop
@@ -156,3 +158,31 @@ def test_a_store_that_needs_a_person_ends_the_collector(
     with pytest.raises(LinesideError, match="removed"):
         collector(FakeInbox(log, [wire(prediction(0))]), store).collect_once(stop)
     assert log == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_logged_each_minute(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    times = iter([0.0, 30.0, 60.0, 61.0, 120.0])
+    progress = Progress(io.StringIO(), lambda: next(times))
+    for turn in (Collected(6, 600), Collected(6, 600, 5, 1), Collected(60, 60), Collected()):
+        progress.add(turn)
+    assert [record.getMessage() for record in caplog.records] == [
+        "20.0 rows/s in 0.2 messages/s, 5 repeats ignored, 1 not understood",
+        "1.0 rows/s in 1.0 messages/s",
+    ]
+
+
+def test_progress_stands_on_one_line_of_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 0.5, 1.0])
+    terminal = Terminal()
+    progress = Progress(terminal, lambda: next(times))
+    progress.add(Collected(1, 10))
+    progress.add(Collected(1, 10))
+    progress.close()
+    assert terminal.getvalue() == "\r\x1b[K20.0 rows/s in 2.0 messages/s\r\x1b[K"
+    assert caplog.records == []
