@@ -14,6 +14,8 @@ from lineside_export.rows import Table, numbers, readings, require
 from lineside_export.schema import Schema
 from lineside_export.windows import newest, sliding
 
+_WRONG_TARGET = "The model answers numbers; is --target the right column?"
+
 
 class Columns(NamedTuple):
     """Which columns of a CSV file are what. No channels: the model's own names, or all that remain."""
@@ -134,7 +136,7 @@ def _target(table: Table, schema: Schema, names: Sequence[str]) -> NDArray[Any] 
     if not names or schema.task == "clustering":
         return None
     if schema.task == "regression":
-        return np.column_stack([numbers(table, name) for name in names])
+        return np.column_stack([numbers(table, name, _WRONG_TARGET) for name in names])
     if len(names) > 1:
         raise InputError(f"{schema.estimator} has one target.", hint="Name one column with --target.")
     if schema.task == "outlier":
@@ -143,11 +145,11 @@ def _target(table: Table, schema: Schema, names: Sequence[str]) -> NDArray[Any] 
         return np.array([cell.strip() for cell in table.columns[names[0]]])
     words = {"true": "1", "false": "0"}
     cells = [words.get(cell.strip().lower(), cell) for cell in table.columns[names[0]]]
-    return numbers(Table(table.path, {names[0]: cells}, table.lines), names[0])
+    return numbers(Table(table.path, {names[0]: cells}, table.lines), names[0], _WRONG_TARGET)
 
 
 def _outlier_target(table: Table, name: str) -> NDArray[np.int64]:
-    values = numbers(table, name)
+    values = numbers(table, name, _WRONG_TARGET)
     if set(values) <= {-1.0, 1.0}:
         return values.astype(np.int64)
     if set(values) <= {0.0, 1.0}:

@@ -86,14 +86,15 @@ def _files(graph: onnx.ModelProto) -> Iterator[tuple[str, str]]:
 
 
 def _prepare(source: str, prepared: str) -> str:
-    """Infer shapes and fold constants as far as onnxruntime can; symbolic inference knows no ai.onnx.ml."""
-    for skip_symbolic in (False, True):
-        try:
-            quant_pre_process(source, prepared, skip_symbolic_shape=skip_symbolic)
-        except Exception:  # it raises bare Exception; the next way, or none, will do
-            continue
-        return _with_types(prepared)
-    return _with_types(source)
+    """Infer shapes and fold constants, if onnxruntime can.
+
+    Not symbolically: that knows no ai.onnx.ml, and when it fails it leaves a file in the current folder.
+    """
+    try:
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    except Exception:  # it raises bare Exception; the graph as it is will do
+        return _with_types(source)
+    return _with_types(prepared)
 
 
 def _with_types(path: str) -> str:

@@ -65,14 +65,14 @@ def require(table: Table, names: Sequence[str], what: str) -> None:
         )
 
 
-def numbers(table: Table, name: str) -> NDArray[np.float64]:
+def numbers(table: Table, name: str, hint: str = "") -> NDArray[np.float64]:
     """Return a column as numbers; an empty cell is NaN. Raises InputError naming the line of any text."""
     cells = [cell.strip() or "nan" for cell in table.columns[name]]
     try:
         return np.array(cells).astype(np.float64)
     except ValueError:
         row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
-        hint = f"If it is no reading, leave it out: --ignore {name}."
+        hint = hint or f"If it is no reading, leave it out: --ignore {name}."
         if _is_number(cells[row].replace(",", ".", 1)):
             hint = "Write decimals with a point."
         raise InputError(

@@ -238,6 +238,7 @@ def test_a_network_becomes_int8_when_size_decides(work, classes) -> None:
     result = work.export("--objective", "size", "--tolerance", "0.05", "--json")
 
     assert result.code == 0, result.err
+    assert {path.name for path in work.folder.iterdir()} == {"model.skops", "rows.csv", BUNDLE}
     manifest = json.loads(result.out)
     assert manifest["candidate"] in ("int8-dynamic", "int8-static")
     sizes = {each["name"]: each["bytes"] for each in manifest["candidates"]}

@@ -191,6 +191,7 @@ def test_settings_that_do_not_fit(logistic, change, words) -> None:
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,,4,0\n", "Line 3 has an empty cell"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,1e39,4,0\n", "line 3, column 'c2': 1e+39 is beyond"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,3,4,\n", "Line 3 has no target"),
+        ("c0,c1,c2,c3,y\n1,2,3,4,ok\n", "column 'y': 'ok' is not a number. The model answers numbers"),
         ("time,c0,c1,c2,y\n10:00,1,2,3,0\n", "--ignore time"),
         ("time,c0,c1,c2,c3,y\n10:00,1,2,3,4,0\n", "leave some out with --ignore"),
     ],

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from sklearn.ensemble import HistGradientBoostingRegressor, IsolationForest, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
-from lineside_agent.model import Answers
-from lineside_contract.manifest import Candidate
+from lineside_agent.model import Answers, Model, read_golden
+from lineside_contract.manifest import Candidate, Outputs
+from lineside_export import golden
 from lineside_export.candidates import variants
 from lineside_export.check import compare
 from lineside_export.convert import convert
@@ -154,3 +156,31 @@ def test_a_method_that_fails_or_does_nothing_is_reported(binary, monkeypatch) ->
     assert (failed.model, failed.failed, failed.reason) == (None, True, "failed: no luck")
     assert (idle.model, idle.failed) == (None, False)
     assert "changes nothing" in idle.reason
+
+
+def test_golden_rows_are_no_ties(binary) -> None:
+    model = LogisticRegression().fit(*binary)
+    weights, offset = model.coef_[0], model.intercept_[0]
+    inputs = binary[0][:50]
+    # Every second row is moved onto the line between the classes.
+    inputs = inputs - (np.arange(50) % 2)[:, None] * np.outer(
+        inputs @ weights + offset, weights / (weights @ weights)
+    )
+    graph = convert(model, describe(model)).SerializeToString()
+    outputs = Outputs(label="label", probabilities="probabilities", classes=[0, 1])
+    loaded = Model(graph, "input", outputs)
+
+    exact = golden.choose(loaded, inputs.astype(np.float32), None, "classification")
+    rows, answers = read_golden(exact.data)
+    assert exact.tolerance == 1e-4
+    assert len(rows) == 25
+    np.testing.assert_array_equal(rows, inputs[::2].astype(np.float32))
+    assert np.abs(answers.probabilities[:, 0] - 0.5).min() > 1e-3
+
+    found = loaded.predict(inputs.astype(np.float32))
+    moved = found._replace(probabilities=found.probabilities + np.float32(0.05))
+    loose = golden.choose(loaded, inputs.astype(np.float32), moved, "classification")
+    assert loose.tolerance == pytest.approx(0.05, abs=1e-5)
+    rows, answers = read_golden(loose.data)
+    assert 0 < len(rows) < 25
+    assert np.abs(answers.probabilities[:, 0] - answers.probabilities[:, 1]).min() > 0.1
