@@ -46,7 +46,7 @@ class Orders(NamedTuple):
 
 
 def defect_orders(bearing: Bearing) -> Orders:
-    """Return the characteristic frequencies in units of the shaft's (Randall and Antoni 2011, section 1.1)."""
+    """Return the characteristic frequencies in units of the shaft's (Randall and Antoni 2011)."""
     ratio = bearing.ball_diameter_mm / bearing.pitch_diameter_mm
     across = ratio * math.cos(math.radians(bearing.contact_angle_deg))
     return Orders(
