@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from lineside_cli.jetstream import client_port, limit_messages
 from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import InputError, LinesideError
 
@@ -31,6 +32,8 @@ examples:
 What it has acknowledged survives a crash. It knows no passwords and no encryption: broker-config/README.md
 shows both, for nats-server and for Mosquitto. Ctrl-C stops it.
 """
+# Below max_file_store in broker-config/nats/plain.conf: sessions and retained messages need room, too.
+_MOST_WAITING_BYTES = 3_000_000_000
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -190,11 +193,14 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 def _start(server: Path, config: Path, address: BrokerAddress, lock: IO[bytes]) -> subprocess.Popen[bytes]:
+    folder = Path(lock.name).parent
+    for old in folder.glob("nats-server_*.ports"):  # left by servers that were killed
+        old.unlink(missing_ok=True)
     # NATS reads a value from the environment as it would from its file: quoted, it is text.
     env = {"LINESIDE_MQTT_HOST": f'"{address.host}"', "LINESIDE_MQTT_PORT": str(address.port)}
     return subprocess.Popen(
         [str(server), "-c", str(config)],
-        cwd=Path(lock.name).parent,
+        cwd=folder,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -213,6 +219,7 @@ def _watch_over(
             return 0
         if child.poll() is not None or time.monotonic() > deadline:
             raise LinesideError(f"nats-server did not start: {_last_words(child, folder)}")
+    limit_messages(client_port(folder, child.pid), _MOST_WAITING_BYTES)
     print(f"broker ready on {address}", flush=True)
     print(f"its files are in {folder}; Ctrl-C stops it", file=sys.stderr, flush=True)
     while not stop.wait(0.2):

@@ -23,6 +23,7 @@ CONFIG = Path(__file__).parents[2] / "broker-config"
 PASSWORDS = {
     "collector": "only-the-collector",
     "observer": "who-only-looks",
+    "operator": "of-nats-only",
     "pump-1": "first-pump",
     "pump-2": "second-pump",
 }
@@ -143,22 +144,25 @@ def replace_once(text: str, old: str, new: str) -> str:
 
 
 def nats(folder: Path) -> Broker:
-    return Broker("nats", folder, lambda _, port: _nats_launch("plain.conf", port))
+    return Broker("nats", folder, lambda _, port: _nats_launch(CONFIG / "nats" / "plain.conf", port))
 
 
 def nats_tls(folder: Path, certificates: Certificates) -> Broker:
     shutil.copy(certificates.certificate, folder / "broker.crt")
     shutil.copy(certificates.key, folder / "broker.key")
-    return Broker("nats", folder, lambda _, port: _nats_launch("tls.conf", port), certificates)
+    text = (CONFIG / "nats" / "tls.conf").read_text()
+    text = replace_once(text, 'listen: "127.0.0.1:4222"\n', 'listen: "127.0.0.1:-1"\nports_file_dir: "."\n')
+    (folder / "tls.conf").write_text(text)
+    return Broker("nats", folder, lambda _, port: _nats_launch(folder / "tls.conf", port), certificates)
 
 
-def _nats_launch(config: str, port: int) -> Launch:
+def _nats_launch(config: Path, port: int) -> Launch:
     passwords = {
         f"LINESIDE_PASSWORD_{user.upper().replace('-', '_')}": password
         for user, password in PASSWORDS.items()
     }
     env = {"LINESIDE_MQTT_HOST": "127.0.0.1", "LINESIDE_MQTT_PORT": str(port), **passwords}
-    return Launch([str(nats_server()), "-c", str(CONFIG / "nats" / config)], env)
+    return Launch([str(nats_server()), "-c", str(config)], env)
 
 
 def mosquitto(folder: Path) -> Broker:

@@ -14,6 +14,7 @@ from brokers import PASSWORDS, Broker, free_port
 from clients import Client
 from processes import Process, Processes
 
+from lineside_cli import jetstream
 from lineside_cli.broker import answers
 
 pytestmark = pytest.mark.system
@@ -56,6 +57,13 @@ def test_the_server_dies_with_the_command(processes: Processes, tmp_path: Path) 
         assert time.monotonic() < deadline
         time.sleep(0.02)
     start_broker(processes, tmp_path, port)  # the files are free again
+
+
+def test_the_command_limits_what_may_wait(processes: Processes, tmp_path: Path) -> None:
+    process = start_broker(processes, tmp_path, free_port())
+    port = jetstream.client_port(tmp_path, server_of(process).pid)
+    stream = jetstream.request(port, f"$JS.API.STREAM.INFO.{jetstream.MESSAGES}")["config"]
+    assert (stream["max_bytes"], stream["discard"]) == (3_000_000_000, "old")
 
 
 def test_a_dead_server_ends_the_command(processes: Processes, tmp_path: Path) -> None:
@@ -158,10 +166,13 @@ def test_watch_with_tls_and_a_user(tls_broker: Broker, processes: Processes) -> 
 
 
 def test_watch_into_a_closed_pipe_ends_quietly(broker: Broker, processes: Processes) -> None:
-    with Client(broker) as client:
-        for number in range(5):
-            client.publish(f"lineside/v1/site-1/pump-{number}/status", b"{}", retain=True)
-    command = f"exec {sys.executable} -m lineside_cli.main watch --broker {broker.url} | head -n 1"
+    command = f"{sys.executable} -m lineside_cli.main watch --broker {broker.url} | head -n 1"
     shell = processes.start("bash", "-c", f"set -o pipefail; {command}")
+    with Client(broker) as client:
+        client.publish(TOPIC, b"{}", retain=True)
+        shell.wait_for(TOPIC)
+        deadline = time.monotonic() + 20
+        while shell.running and time.monotonic() < deadline:  # it notices when it prints the next one
+            client.publish(TOPIC, b"{}")
     assert shell.wait() == 0
     assert len(shell.lines) == 1

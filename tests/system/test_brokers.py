@@ -6,10 +6,12 @@ import socket
 import time
 
 import pytest
-from brokers import Broker
+from brokers import PASSWORDS, Broker
 from clients import Client, Message
 
 from lineside_cli.broker import answers
+from lineside_cli.jetstream import client_port, limit_messages
+from lineside_contract.errors import LinesideError
 
 pytestmark = pytest.mark.system
 
@@ -74,6 +76,36 @@ def test_nats_keeps_through_a_crash_what_it_acknowledged(nats: Broker) -> None:
         assert [collector.next().payload for _ in range(500)] == [b"%d" % number for number in range(500)]
         collector.subscribe(f"{SITE}/pump-1/status")
         assert collector.next() == Message(f"{SITE}/pump-1/status", b"online", True)
+
+
+def test_nats_drops_the_oldest_when_a_collector_stays_away(nats: Broker) -> None:
+    """Without the limit the store fills up and nobody can connect any more, the collector neither."""
+    topic = f"{SITE}/pump-1/prediction"
+    with Client(nats, client_id="collector", keep_session=True) as collector:
+        collector.subscribe(topic)
+    limit_messages(client_port(nats.folder, nats.pid), 500_000)
+    with Client(nats) as device:
+        for number in range(1500):
+            sent = device.paho.publish(topic, b"%d " % number + bytes(1000), qos=1)
+        sent.wait_for_publish(20)
+    nats.stop()
+    nats.start()
+    with Client(nats, client_id="collector", keep_session=True) as collector:
+        numbers = [int(collector.next().payload.split()[0])]
+        while numbers[-1] < 1499:
+            numbers.append(int(collector.next().payload.split()[0]))
+    assert 300 < len(numbers) < 500
+    assert numbers == list(range(numbers[0], 1500))
+
+
+def test_the_operator_limits_messages_and_nobody_else(nats_tls: Broker) -> None:
+    with Client(nats_tls, user="pump-1"):
+        port = client_port(nats_tls.folder, nats_tls.pid)
+    limit_messages(port, 1_000_000, user="operator", password=PASSWORDS["operator"])
+    for user in ("collector", "pump-1", "observer", ""):
+        with pytest.raises(LinesideError, match="Authorization Violation"):
+            limit_messages(port, 2_000_000, user=user, password=PASSWORDS.get(user, ""))
+    assert str(Client(nats_tls, user="operator").reason) == "Not authorized"
 
 
 def test_a_broker_stopped_and_started_keeps_everything(broker: Broker) -> None:
