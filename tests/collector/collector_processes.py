@@ -26,7 +26,7 @@ class Broker:
         self._config = folder / f"mosquitto-{self.port}.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\n{settings}set_tcp_nodelay true\n"
-            "user root\nmax_queued_messages 1000000\nmax_inflight_messages 200\npersistence false\n"
+            "user root\nmax_queued_messages 1000000\nmax_inflight_messages 50\npersistence false\n"
         )
         self.start()
 
