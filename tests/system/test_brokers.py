@@ -199,15 +199,21 @@ def test_a_device_hears_only_what_is_meant_for_it(tls_broker: Broker) -> None:
             heard.add((message.topic, message.payload))
 
 
-def test_a_device_cannot_take_what_waits_for_the_collector(mosquitto_tls: Broker) -> None:
-    with Client(mosquitto_tls, user="collector", keep_session=True) as collector:
+def test_a_device_cannot_take_what_waits_for_the_collector(tls_broker: Broker) -> None:
+    own = f"{SITE}/pump-2/status"
+    with Client(tls_broker, user="collector", keep_session=True) as collector:
         collector.subscribe(f"{SITE}/+/event")
-    with Client(mosquitto_tls, user="pump-1") as device:
+    with Client(tls_broker, user="pump-1") as device:
         device.publish(END, b"1")
-    with Client(mosquitto_tls, user="pump-2", client_id="collector", keep_session=True) as thief:
-        assert thief.subscribe(f"{SITE}/pump-2/ack") == [True]
-    with Client(mosquitto_tls, user="collector", keep_session=True) as collector:
-        assert collector.next() == Message(END, b"1", False)
+    with Client(tls_broker, user="pump-2", client_id="collector", keep_session=True) as thief:
+        thief.subscribe(own)
+        with Client(tls_broker, user="pump-1") as device:
+            device.publish(END, b"2")
+        thief.publish(own, b"end")
+        assert thief.until(own, b"end") == []
+    with Client(tls_broker, user="collector", keep_session=True) as collector:
+        collector.subscribe(f"{SITE}/+/event")
+        assert [collector.next().payload for _ in range(2)] == [b"1", b"2"]
 
 
 def test_a_will_is_said(tls_broker: Broker) -> None:
