@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lineside_agent.cursor import Cursor
-from lineside_agent.sealed import read_sealed, write_sealed
+from lineside_agent.sealed import overwrite_sealed, read_sealed, write_sealed
 from lineside_agent.segment import Entry, Segment, encode_record, read
 from lineside_agent.segment_log import SegmentLog, Snapshot
 from lineside_contract.errors import InputError
@@ -397,7 +397,13 @@ def _begin_boot(path: Path) -> tuple[Boot | None, Boot]:
     previous = Boot.parse(content.decode()) if content is not None else None
     # No file, or a damaged one: only a new lineage is sure to repeat no id.
     boot = previous.next() if previous is not None else Boot.first()
-    write_sealed(path, str(boot).encode())
+    try:
+        write_sealed(path, str(boot).encode())
+    except OSError as error:
+        if previous is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # A disk that is full, perhaps of what waits here, must not keep us from delivering it.
+        overwrite_sealed(path, str(boot).encode())
     return previous, boot
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,19 @@ log = logging.getLogger(__name__)
 
 def write_sealed(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Replace the file. Raises OSError; the old file remains."""
-    write_whole(path, b"%08x %s\n" % (zlib.crc32(content), content), sync=sync)
+    write_whole(path, _seal(content), sync=sync)
+
+
+def overwrite_sealed(path: Path, content: bytes) -> None:
+    """Write over the file where it stands, which also a full disk allows. Raises OSError.
+
+    A power cut in between may leave it damaged, which `read_sealed` notices.
+    """
+    with path.open("r+b") as file:
+        file.write(_seal(content))
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_sealed(path: Path) -> bytes | None:
@@ -34,3 +47,7 @@ def read_sealed(path: Path) -> bytes | None:
         return content
     log.warning("%s is damaged and is begun anew", path.name)
     return None
+
+
+def _seal(content: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(content), content)

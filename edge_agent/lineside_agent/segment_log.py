@@ -120,6 +120,9 @@ def _find(folder: Path) -> list[Segment]:
             segment.end = following.first
         else:
             segment.end = _scan_end(segment)
+    if found:
+        # A killed process may have left it to the page cache, where no later commit would reach it.
+        files.sync(found[-1].path)
     return found
 
 
