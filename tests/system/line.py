@@ -122,14 +122,19 @@ class Line:
     def count(self) -> int:
         return int(self._query("SELECT count(*) FROM predictions")[0][0])
 
-    def statuses(self) -> list[str]:
-        return [row[0] for row in self._query("SELECT state FROM devices")]
+    def device_state(self) -> str | None:
+        """Return what the device said of itself last."""
+        _, devices = self._ask("devices")
+        return devices[0]["state"] if devices else None
 
     def gaps(self) -> tuple[int, list[dict[str, Any]]]:
-        """Return the exit code of `lineside collector gaps` and what it found."""
-        process = self._processes.start(*LINESIDE, "collector", "gaps", "--store", str(self.store), "--json")
+        """Return the exit code of `lineside collector gaps` and what it found, boot by boot."""
+        return self._ask("gaps")
+
+    def _ask(self, command: str) -> tuple[int, list[dict[str, Any]]]:
+        process = self._processes.start(*LINESIDE, "collector", command, "--store", str(self.store), "--json")
         code = process.wait()
-        return code, [json.loads(line) for line in process.lines if line.startswith("{")]
+        return code, [json.loads(line) for line in process.lines]
 
 
 def assert_complete(stored: list[tuple[int, int]], readings: int | None = None) -> None:

@@ -57,7 +57,7 @@ def test_nothing_fails(line: Line, broker: Broker, promise: str, messages: str) 
     wait_until(lambda: line.count() == 600, "600 predictions in the collector")
     assert_complete(line.stored()[1])
     assert line.gaps()[0] == 0
-    wait_until(lambda: line.statuses() == ["stopped"], "a clean stop told apart from a lost device")
+    wait_until(lambda: line.device_state() == "stopped", "a clean stop told apart from a lost device")
 
 
 @pytest.mark.parametrize("promise", ["broker", "collector"])
@@ -69,7 +69,7 @@ def test_the_agent_is_killed_in_mid_stream(line: Line, nats: Broker, promise: st
         agent = line.start_agent()
         wait_until(lambda boot=boot: len(line.stored().get(boot, [])) > 60, f"predictions of boot {boot}")
         agent.kill()
-        wait_until(lambda: line.statuses() == ["offline"], "the last will")
+        wait_until(lambda: line.device_state() == "offline", "the last will")
     finish(line.start_agent())
     wait_until(lambda: len(line.stored().get(3, [])) == 600, "all of the third boot")
     stored = line.stored()
@@ -188,9 +188,7 @@ def test_the_outbox_overflows(line: Line, nats: Broker) -> None:
     assert seqs == sorted(seqs)
     code, gaps = line.gaps()
     assert code == 0, gaps
-    dropped = {
-        seq for gap in gaps if gap["kind"] == "dropped" for seq in range(gap["first"], gap["last"] + 1)
-    }
+    dropped = {seq for first, last in gaps[0]["dropped"] for seq in range(first, last + 1)}
     assert dropped
     assert dropped.isdisjoint(seqs)
     lost_readings = set(range(3000)) - set(values)
@@ -252,6 +250,6 @@ def test_a_stop_in_mid_stream_is_clean_and_nothing_is_left_behind(line: Line, na
     began = time.monotonic()
     assert agent.stop(signal.SIGINT) == 0
     assert time.monotonic() - began < 4
-    wait_until(lambda: line.statuses() == ["stopped"], "a clean stop")
+    wait_until(lambda: line.device_state() == "stopped", "a clean stop")
     assert_complete(line.stored()[1])
     assert line.gaps()[0] == 0
