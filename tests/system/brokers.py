@@ -93,9 +93,8 @@ class Broker:
         self._process.kill()
 
     def close(self) -> None:
-        if self._process is not None and self._process.running:
-            self._process.send(signal.SIGCONT)
-            self._process.kill()
+        if self._process is not None:
+            self._process.close()
 
     def log(self) -> str:
         log = self.folder / "nats-server.log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,6 +40,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            process_group=0,
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 (it only calls prctl)
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -108,6 +110,13 @@ class Process:
         self._popen.wait(10)
         self._reader.join(10)
 
+    def close(self) -> None:
+        """Leave nothing behind: neither the process, stopped or not, nor what it started in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait(10)
+        self._reader.join(10)
+
 
 class Processes:
     """Starts processes and, at the end of the test, kills those that still run."""
@@ -130,6 +139,4 @@ class Processes:
 
     def close(self) -> None:
         for process in self._started:
-            if process.running:
-                process.send(signal.SIGCONT)  # a stopped process would keep its children
-                process.kill()
+            process.close()
