@@ -37,6 +37,10 @@ class SensorError(LinesideError):
     """A sensor gave nothing this time. The caller waits a little and reads again."""
 
 
+class BadReading(SensorError):
+    """One reading was malformed. The sensor itself is well: the caller counts it and reads on at once."""
+
+
 class NotDelivered(LinesideError):
     """The broker could not be reached or closed the connection. The caller keeps the message and tries later."""
 

@@ -10,7 +10,7 @@ from lineside_agent.counters import SensorCounters
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
 from lineside_agent.settings import NonFinite, SensorSettings
 from lineside_agent.windows import finite_rows, select_channels
-from lineside_contract.errors import InputError, SensorError
+from lineside_contract.errors import BadReading, InputError, SensorError
 from lineside_contract.messages import EventKind
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,11 @@ class Reader:
         try:
             sensor = self._sensor or self._open()
             block = sensor.read()
+        except BadReading as error:
+            self._counters.failures += 1
+            self._counters.detail = str(error)
+            log.warning("a reading is left out: %s", error)
+            return None
         except SensorError as error:
             self._fail(error)
             return None

@@ -60,6 +60,8 @@ class Sense:
             return False
         for news in self._reader.take_news():
             self.tell(news.event, news.detail, sensor=self._sensor)
+            # A window that spans an outage would be one that the machine never showed.
+            self._windows.clear()
         if block is not None:
             self._predict(self._windows.push(block))
         self._tell_of_outbox()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.sensors.lines import FORMATS, Line, Lines
 from lineside_agent.sensors.sensor import Block, EndOfReadings
-from lineside_contract.errors import InputError, SensorError
+from lineside_contract.errors import BadReading, InputError, SensorError
 
 _READ_BYTES = 65536
 _LONGEST_LINE_BYTES = 1_000_000
@@ -62,7 +62,7 @@ class Stdin:
     def read(self) -> Block:
         """Wait for a line and return the readings of all that are there; raise EndOfReadings at the end.
 
-        Raises SensorError naming a line that is no reading; the next call goes on with the line after it.
+        Raises BadReading naming a line that is none; the next call goes on with the line after it.
         """
         self._fill()
         if not self._waiting and self._ended:
@@ -77,7 +77,7 @@ class Stdin:
                 if values:
                     break  # first give what came before it
                 self._take()
-                raise SensorError(f"Line {self._number} of standard input is no reading: {error}.") from error
+                raise BadReading(f"Line {self._number} of standard input is no reading: {error}.") from error
             self._take()
             timestamps.append(now if timestamp is None else timestamp)
             values.append(row)
