@@ -169,7 +169,8 @@ class Connection:
         self._waiting_bytes += len(message.payload)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._end = reason.getName()
+        # paho's word for a socket that simply closed says nothing to anybody.
+        self._end = reason.getName().replace("Unspecified error", "the other side closed it")
 
     def _acknowledge(self, packet: int) -> None:
         if self._client.socket() is not None:
@@ -213,9 +214,7 @@ class Connection:
                 self._client.loop_write()
             self._client.loop_misc()
         if self._client.socket() is None:
-            raise NotDelivered(
-                f"The connection to {self._settings.address} was lost: {self._end or 'closed'}."
-            )
+            raise NotDelivered(f"The connection to {self._settings.address} was lost: {self._end}.")
 
     def _read(self) -> None:
         while True:
