@@ -61,6 +61,7 @@ class MqttInbox:
         self._connected_at = 0.0
         self._retry_at = 0.0
         self._failures = 0
+        self._short_lived = 0
         self._said = ""
 
     @property
@@ -114,12 +115,11 @@ class MqttInbox:
     def _lost(self, reason: str) -> None:
         self._connection = None
         if self._clock() - self._connected_at >= GOOD_CONNECTION_S:
-            self._failures = 0
-        if self._failures >= 2:
-            reason += (
-                f" This happened {self._failures + 1} times in a row, soon after connecting:"
-                f" does another collector use the id {self._settings.collector!r}?"
-            )
+            self._failures = self._short_lived = 0
+        else:
+            self._short_lived += 1
+        if self._short_lived >= 3:
+            reason += f" It never lasts: does another collector use the id {self._settings.collector!r}?"
         self._say(logging.WARNING, reason)
         self._back_off()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lineside_collector.records import Batch
@@ -30,3 +32,10 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back what the store holds."""
+
+
+def default_store() -> Path:
+    """Return where the store is unless told otherwise: in the user's state folder (XDG Base Directory)."""
+    state = os.environ.get("XDG_STATE_HOME") or ""
+    folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    return folder / "lineside" / "collector.sqlite"

@@ -10,9 +10,9 @@ import pytest
 from collector_messages import SITE, batch, heartbeat, prediction, predictions, status
 
 from lineside_cli.main import main
-from lineside_collector.commands import default_store
 from lineside_collector.since import parse_since
 from lineside_collector.sqlite_store import SQLiteStore
+from lineside_collector.store import default_store
 from lineside_contract.errors import InputError
 from lineside_contract.messages import Event
 

@@ -9,6 +9,7 @@ import pytest
 from collector_messages import prediction, status, wire
 from collector_processes import Broker, Peer, free_port
 
+from lineside_collector import inbox as inbox_module
 from lineside_collector.connection import Settings
 from lineside_collector.credentials import Credentials
 from lineside_collector.inbox import MqttInbox, Received
@@ -172,3 +173,15 @@ def test_a_refused_password_needs_a_person(inbox: Inboxes, tmp_path: Path) -> No
             inbox("in-8", port=broker.port, credentials=Credentials("u", "wrong")).receive(10, 0)
     finally:
         broker.kill()
+
+
+def test_two_with_one_id_are_told_so(
+    inbox: Inboxes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inbox_module, "FIRST_DELAY_S", 0.001)
+    one, other = inbox("in-9"), inbox("in-9")
+    deadline = time.monotonic() + 20
+    while "does another collector use the id 'c-in-9'?" not in caplog.text:
+        for each in (one, other):
+            each.receive(10, 0.05)
+        assert time.monotonic() < deadline
