@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _LIVE_ENTRIES = 2000
 # How long a collector that appears has to acknowledge what the broker kept for it, before we send again.
 _SETTLE_S = 1.0
+# A retained word may be stale: after a crash of the broker the collector itself may still be on its way back.
+_SETTLE_RETAINED_S = 5.0
 _SAVE_CURSOR_S = 1.0
 _LONGEST_POLL_S = 1.0
 
@@ -229,7 +231,7 @@ class Deliver:
             elif topic == self._presence.topic:
                 self._on_own_status(messages.decode(payload, messages.Status), retained)
             elif payload:
-                self._on_collector(messages.decode(payload, messages.CollectorStatus))
+                self._on_collector(messages.decode(payload, messages.CollectorStatus), retained)
         except InputError as error:
             log.warning("%s: %s", topic, error)
 
@@ -242,12 +244,12 @@ class Deliver:
         elif status.boot != self._outbox.boot:
             log.error("another agent calls itself %r: give each device a name of its own", status.device)
 
-    def _on_collector(self, status: messages.CollectorStatus) -> None:
+    def _on_collector(self, status: messages.CollectorStatus, retained: bool) -> None:
         if status.state != "online":
             self._collectors.pop(status.collector, None)
         elif self._collectors.get(status.collector) != status.run:
             self._collectors[status.collector] = status.run
-            at = self._clock.monotonic() + _SETTLE_S
+            at = self._clock.monotonic() + (_SETTLE_RETAINED_S if retained else _SETTLE_S)
             self._catch_up.call(Pass(at, self._outbox.next_seq, unsent=False, paced=True))
 
     def _on_lost(self, reason: str) -> None:

@@ -176,7 +176,7 @@ def test_a_lost_connection_sends_again_only_what_was_not_acknowledged(rig: Rig) 
     rig.broker.lose()
     rig.run(3)
     rig.collector("online", retained=True)
-    rig.run_for(3)
+    rig.run_for(7)
     sent = rig.broker.take("prediction")
     assert seqs(sent) == put[2:]
     assert all(replayed(sent))
