@@ -18,7 +18,7 @@ from lineside_contract.bundle import GOLDEN, MODEL, write_bundle
 from lineside_contract.manifest import Channel, Manifest, Outputs
 
 SITE = "site-1"
-DEVICE = "counter-1"
+DEVICE = "pump-1"  # one of the users of the TLS configurations
 
 
 def write_counting_bundle(path: Path) -> Path:
@@ -87,17 +87,21 @@ class Line:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def start_collector(self, url: str) -> Process:
+    def start_collector(self, url: str, *options: str, password: str = "") -> Process:
         """Start the collector and wait until it listens."""
+        command = ["collector", "run", "--broker", url, "--site", SITE, "--id", "c1"]
         process = self._processes.lineside(
-            "collector", "run", "--broker", url, "--site", SITE, "--id", "c1", "--store", str(self.store)
+            *command, "--store", str(self.store), *options, env={"LINESIDE_BROKER_PASSWORD": password}
         )
         process.wait_for("collector ready")
         return process
 
-    def start_agent(self) -> Process:
+    def start_agent(self, command: str = "run", *, password: str | None = None) -> Process:
         """Start the agent with the settings written last."""
-        return self._processes.lineside("agent", "run", "--config", str(self.folder / "agent.toml"))
+        secrets = {} if password is None else {"LINESIDE__BROKER__PASSWORD": password}
+        return self._processes.lineside(
+            "agent", command, "--config", str(self.folder / "agent.toml"), env=secrets
+        )
 
     # What the collector holds.
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Broker
-from line import Line, assert_complete, write_counting_bundle, write_recording
+from brokers import PASSWORDS, Broker
+from line import DEVICE, Line, assert_complete, write_counting_bundle, write_recording
 from processes import Process, Processes
 from proxy import Proxy
 
@@ -58,6 +58,42 @@ def test_nothing_fails(line: Line, broker: Broker, promise: str, messages: str) 
     assert_complete(line.stored()[1])
     assert line.gaps()[0] == 0
     wait_until(lambda: line.device_state() == "stopped", "a clean stop told apart from a lost device")
+
+
+def test_nothing_fails_with_encryption_passwords_and_permissions(line: Line, tls_broker: Broker) -> None:
+    """The device may do all that it needs, and nothing it does is silently forbidden."""
+    assert tls_broker.certificates is not None
+    authority = str(tls_broker.certificates.ca)
+    options = ("--username", "collector", "--ca-file", authority)
+    line.start_collector(tls_broker.url, *options, password=PASSWORDS["collector"])
+    line.configure(tls_broker.url, recording(line), broker__username=DEVICE, broker__ca_file=authority)
+    finish(line.start_agent(password=PASSWORDS[DEVICE]))
+    assert_complete(line.stored()[1], 600)
+    assert line.gaps()[0] == 0
+    wait_until(lambda: line.device_state() == "stopped", "a clean stop")
+
+
+def test_a_refused_password_is_told_once_and_costs_no_reading(line: Line, tls_broker: Broker) -> None:
+    assert tls_broker.certificates is not None
+    authority = str(tls_broker.certificates.ca)
+    settings = {"broker__username": DEVICE, "broker__ca_file": authority}
+    line.configure(tls_broker.url, recording(line, 200), **settings)
+    check = line.start_agent("check", password="wrong")
+    assert check.wait() == 1
+    assert "does not let this user in" in check.output
+    assert "Traceback" not in check.output
+    agent = line.start_agent(password="wrong")
+    agent.wait_for("does not let this user in")
+    agent.wait_for("messages wait to be acknowledged")
+    assert agent.stop() == 0
+    assert "Traceback" not in agent.output
+    line.start_collector(
+        tls_broker.url, "--username", "collector", "--ca-file", authority, password=PASSWORDS["collector"]
+    )
+    finish(line.start_agent(password=PASSWORDS[DEVICE]))
+    stored = line.stored()
+    assert_complete(stored[1], 200)
+    assert_complete(stored[2], 200)
 
 
 @pytest.mark.parametrize("promise", ["broker", "collector"])
