@@ -1,0 +1,1 @@
+"""Lineside measured side by side with what a user would pick instead. Run `python -m benchmarks --help`."""

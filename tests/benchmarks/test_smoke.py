@@ -1,0 +1,103 @@
+"""The benchmarks work: every program in them runs, and what they report is what could be measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+BENCHMARKS = {"footprint", "latency", "throughput", "outbox", "collector"}
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    (folder / "document.md").write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
+    done = run("--quick", "--output", str(folder), "--update", str(folder / "document.md"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(results: Path) -> dict[str, Any]:
+    (path,) = results.glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_reports_every_benchmark_and_the_machine(report: dict[str, Any]) -> None:
+    assert set(report["tables"]) == BENCHMARKS
+    assert report["quick"] is True
+    assert {"cpu", "python", "onnxruntime", "nats-server", "mosquitto"} <= report["machine"].keys()
+    assert "unknown" not in report["machine"].values()
+
+
+def test_tables_are_whole(report: dict[str, Any]) -> None:
+    for table in report["tables"].values():
+        assert table["rows"]
+        assert all(len(row) == len(table["columns"]) for row in table["rows"])
+        assert all(samples for samples in table["samples"].values())
+
+
+def test_memory_and_start_are_those_of_such_programs(report: dict[str, Any]) -> None:
+    for row in report["tables"]["footprint"]["rows"]:
+        cells = dict(zip(report["tables"]["footprint"]["columns"], row, strict=True))
+        assert 30 < cells["floor MB"] < cells["agent MB"] < 300
+        assert cells["more MB"] == pytest.approx(cells["agent MB"] - cells["floor MB"])
+        assert 20 < cells["floor ms"] < 20_000
+        assert 20 < cells["agent ms"] < 20_000
+
+
+def test_latency_is_ordered(report: dict[str, Any]) -> None:
+    for _, _, *times in report["tables"]["latency"]["rows"]:
+        assert 0 < times[0] <= times[1] <= times[2] <= times[3]
+
+
+def test_every_kind_of_delivery_was_measured(report: dict[str, Any]) -> None:
+    keys = {tuple(row[1:3]) for row in report["tables"]["throughput"]["rows"]}
+    assert {(promise, kind) for promise in ("broker", "collector") for kind in ("single", "columns")} < keys
+
+
+def test_the_outbox_writes_less_than_sqlite(report: dict[str, Any]) -> None:
+    # Bytes do not depend on how busy the machine is.
+    written = [row for row in report["tables"]["outbox"]["rows"] if row[0].startswith("bytes")]
+    assert len(written) == 4
+    if report["machine"]["file system"] != "tmpfs":  # nothing is written to a disk there
+        assert all(0 < outbox < sqlite for _, outbox, sqlite in written)
+
+
+def test_collectors_are_faster_with_columns(report: dict[str, Any]) -> None:
+    rates = {tuple(row[:3]): row[3] for row in report["tables"]["collector"]["rows"]}
+    for broker in ("nats-server", "mosquitto"):
+        assert rates[broker, "columns", "collector"] > rates[broker, "single", "collector"] > 0
+
+
+def test_the_markdown_is_written_and_put_into_a_document(results: Path) -> None:
+    (markdown,) = (path for path in results.glob("*.md") if path.name != "document.md")
+    text = markdown.read_text()
+    assert text.count("\n## ") == len(BENCHMARKS)
+    document = (results / "document.md").read_text()
+    assert document == f"before\n<!-- results -->\n\n{text}\n<!-- end of results -->\nafter\n"
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    done = run("--only", "speed")
+    assert done.returncode == 2
+    assert "invalid choice" in done.stderr
