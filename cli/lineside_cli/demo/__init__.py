@@ -34,7 +34,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # Importing them first tells at once, and in one sentence, what is not installed.
-    for package in ("onnxruntime", "paho.mqtt.client", "rich", "skl2onnx"):
+    for package in ("lineside_agent.model", "lineside_agent.mqtt", "lineside_export.convert.sklearn", "rich"):
         import_module(package)
     from lineside_cli.demo.show import run
 
