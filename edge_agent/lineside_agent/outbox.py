@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lineside_agent.cursor import Cursor
-from lineside_agent.sealed import overwrite_sealed, read_sealed, write_sealed
+from lineside_agent.boot_file import begin_boot
+from lineside_agent.cursor import Cursor, length
 from lineside_agent.segment import Entry, Segment, encode_record, read
 from lineside_agent.segment_log import SegmentLog, Snapshot
 from lineside_contract.errors import InputError
@@ -65,8 +65,8 @@ class Outbox:
         self._segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, limits.disk_bytes // 8))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            previous, boot = _begin_boot(folder / "boot")
-            self._cursor = Cursor(folder / "cursor")
+            previous, boot = begin_boot(folder / "boot")
+            self._cursor = Cursor(folder / "cursor", str(boot))
             self._log = SegmentLog(folder, self._segment_bytes)
         except OSError as error:
             raise InputError(
@@ -83,7 +83,6 @@ class Outbox:
         self._retry_at = 0.0
         self._synced = 0  # everything below is on disk
         self._commit_at: float | None = None
-        self._announcing: dict[int, Ranges] = {}  # by the number of the event that tells of them
         self._lock = threading.Lock()
         for name in {segment.boot for segment in self._log.segments} | set(self._cursor.settled):
             self._delete_settled(name)
@@ -142,10 +141,7 @@ class Outbox:
     def take_dropped(self) -> Ranges:
         """Return what was dropped and not yet announced. The caller must put the event that tells of it next."""
         with self._lock:
-            ranges = self._cursor.take_unannounced()
-            if ranges:
-                self._announcing[self._next_seq] = ranges
-            return ranges
+            return self._cursor.announce(self._next_seq)
 
     # What the delivering thread does.
 
@@ -182,10 +178,7 @@ class Outbox:
                 return
             for first, last in ranges:
                 if 0 <= first <= last and first < known:
-                    self._cursor.settle(boot, first, min(last, known - 1))
-            settled = self._cursor.of(self.boot)
-            for seq in [seq for seq in self._announcing if seq in settled]:
-                del self._announcing[seq]
+                    self._cursor.acknowledge(boot, first, min(last, known - 1))
             while self._memory and self._settled(self._memory[0]):
                 self._memory_bytes -= len(self._memory.popleft().payload)
             self._delete_settled(boot)
@@ -203,7 +196,7 @@ class Outbox:
             count = 0
             for boot, first, end in spans:
                 last = (end if below is None or boot != self.boot else min(end, below)) - 1
-                count += _length(self._cursor.of(boot).missing(first, last))
+                count += length(self._cursor.of(boot).missing(first, last))
             return count
 
     def oldest(self) -> tuple[str, int, float] | None:
@@ -215,7 +208,7 @@ class Outbox:
             for segment in self._log.segments:
                 missing = self._cursor.of(segment.boot).missing(segment.first, segment.end - 1)
                 if missing:
-                    return segment.boot, missing[0][0], segment.path.stat().st_mtime
+                    return segment.boot, missing[0][0], _written_at(segment)
             for entry in self._memory:
                 if not self._settled(entry):
                     return entry.boot, entry.seq, time.time()
@@ -302,18 +295,7 @@ class Outbox:
             self._drop(oldest.boot, oldest.seq, oldest.last)
 
     def _drop(self, boot: str, first: int, last: int) -> None:
-        for lost in self._cursor.of(boot).missing(first, last):
-            self._cursor.drop(boot, *lost)
-            self.dropped += _length([lost])
-            if boot == self.boot:
-                self._announce_again(*lost)
-
-    def _announce_again(self, first: int, last: int) -> None:
-        """The events that told of earlier losses are lost themselves: what they told has to be told again."""
-        for seq in [seq for seq in self._announcing if first <= seq <= last]:
-            for boot, ranges in self._announcing.pop(seq).items():
-                for again in ranges:
-                    self._cursor.drop(boot, *again)
+        self.dropped += self._cursor.drop(boot, first, last)
 
     # Reading and settling.
 
@@ -378,7 +360,7 @@ class Outbox:
     def _save_cursor(self, *, sync: bool) -> bool:
         """Return whether what is settled is now written down."""
         try:
-            self._cursor.save(list(self._announcing.values()), sync=sync)
+            self._cursor.save(sync=sync)
         except OSError as error:
             log.warning("the outbox's cursor could not be written: %s", error.strerror)
             return False
@@ -389,22 +371,6 @@ class Outbox:
             return None
         name = str(boot)
         return PreviousBoot(boot=name, end=max(self._log.end_of(name), self._cursor.of(name).end))
-
-
-def _begin_boot(path: Path) -> tuple[Boot | None, Boot]:
-    """Read the boot before and write down the one that begins. Raises OSError."""
-    content = read_sealed(path)
-    previous = Boot.parse(content.decode()) if content is not None else None
-    # No file, or a damaged one: only a new lineage is sure to repeat no id.
-    boot = previous.next() if previous is not None else Boot.first()
-    try:
-        write_sealed(path, str(boot).encode())
-    except OSError as error:
-        if previous is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        # A disk that is full, perhaps of what waits here, must not keep us from delivering it.
-        overwrite_sealed(path, str(boot).encode())
-    return previous, boot
 
 
 def _batch(entries: list[Entry], start: int, limit: int) -> tuple[bytes, int]:
@@ -420,5 +386,8 @@ def _batch(entries: list[Entry], start: int, limit: int) -> tuple[bytes, int]:
     return b"".join(records), start + len(records)
 
 
-def _length(ranges: Iterable[Range]) -> int:
-    return sum(last - first + 1 for first, last in ranges)
+def _written_at(segment: Segment) -> float:
+    try:
+        return segment.path.stat().st_mtime
+    except OSError:
+        return time.time()

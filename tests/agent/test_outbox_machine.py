@@ -13,7 +13,7 @@ from pathlib import Path
 from faulty_disk import FaultyDisk
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lineside_agent import segment
 from lineside_agent.outbox import Limits, Outbox, Position
@@ -95,7 +95,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def put(self, sizes: list[tuple[int, int]]) -> None:
         self.put_messages([(MESSAGE, count, self.payload(i, size)) for i, (count, size) in enumerate(sizes)])
 
-    @rule(entries=st.integers(10, 60), size=st.integers(50, 300))
+    @rule(entries=st.integers(10, 100), size=st.integers(50, 300))
     def put_many(self, entries: int, size: int) -> None:
         self.put_messages([(MESSAGE, 1, self.payload(i, size)) for i in range(entries)])
 
@@ -161,19 +161,18 @@ class OutboxMachine(RuleBasedStateMachine):
         for boot in self.boots[-boots:]:
             self.acknowledge(boot, [(0, 10_000_000)])
 
-    @rule()
-    def time_passes(self) -> None:
-        self.now += 1.1
-
     # What the disk does.
 
-    @rule(room=st.integers(0, 3000))
-    def fill_disk(self, room: int) -> None:
+    @rule(room=st.integers(0, 3000), entries=st.integers(1, 40))
+    def fill_disk(self, room: int, entries: int) -> None:
         self.disk.room = room
+        self.put_many(entries, 100)
 
+    @precondition(lambda self: self.disk.room is not None)
     @rule()
     def make_room(self) -> None:
         self.disk.room = None
+        self.now += 1.1
 
     @rule(limit=st.integers(1, 60))
     def fail_to_read(self, limit: int) -> None:
