@@ -48,7 +48,7 @@ class MqttBroker:
         client = self._client = self._new_client(will)
         where = f"the broker {self._settings.url}"
         try:
-            client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
+            client.connect(*self._settings.address[:2], self._settings.keepalive_s)
             self._await_answer(client)
         except (OSError, ValueError) as error:
             self.drop()

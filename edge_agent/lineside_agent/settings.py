@@ -6,13 +6,13 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from lineside_agent import sensors
 from lineside_agent.tables import Bytes, Seconds, Source, decode, override, read_toml, text_of, toml_of
+from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import InputError
 from lineside_contract.messages import Promise
 from lineside_contract.topics import check_name
@@ -20,7 +20,6 @@ from lineside_contract.topics import check_name
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 NonFinite: TypeAlias = Literal["skip", "pass"]
 
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _DURABILITY_S = {"reading": 0.0, "100ms": 0.1, "1s": 1.0}
 
 
@@ -39,7 +38,11 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     reconnect_max_s: Seconds = 30.0
 
     def __post_init__(self) -> None:
-        _check_url(self.url)
+        try:
+            BrokerAddress.parse(self.url)
+        except InputError as error:
+            # msgspec adds the setting's place to a ValueError.
+            raise ValueError(str(error).rstrip(".")) from error
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
         if self.password and not self.username:
@@ -52,27 +55,16 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         return f"BrokerSettings(url={self.url!r}, username={self.username!r})"
 
     @property
-    def host(self) -> str:
-        """The broker's host name or address."""
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """The broker's port: the URL's, or its scheme's."""
-        parts = urlsplit(self.url)
-        return parts.port or _PORTS[parts.scheme]
-
-    @property
-    def tls(self) -> bool:
-        """Whether the connection is encrypted."""
-        return urlsplit(self.url).scheme == "mqtts"
+    def address(self) -> BrokerAddress:
+        """Where the broker is, and whether the connection is encrypted."""
+        return BrokerAddress.parse(self.url)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return what an encrypted connection needs, or None for a plain one.
 
         Raises InputError if a certificate or key cannot be read.
         """
-        if not self.tls:
+        if not self.address.tls:
             return None
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
@@ -192,19 +184,3 @@ def _absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, dict):
         return {key: _absolute(item, folder) for key, item in value.items()}
     return value
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"url is no address: {error}") from error
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
-        raise ValueError("url must look like mqtt://host:1883, or mqtts://host:8883 for TLS")
-    if "@" in parts.netloc:
-        raise ValueError(
-            "url must not carry a password; set username, and the variable LINESIDE__BROKER__PASSWORD"
-        )
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("url must end after the port")

@@ -217,7 +217,7 @@ def test_settings_that_are_wrong_skip_everything(folder: Path, capsys: pytest.Ca
         (["--device", "a/b"], "The device 'a/b' cannot be part of a topic"),
         (["--site", ""], "The site '' cannot be"),
         (["--sensor", "replya"], "Did you mean 'replay'?"),
-        (["--broker", "localhost"], "url must look like"),
+        (["--broker", "localhost"], "'localhost' is not a broker's address"),
         (["--bundle", "none.bundle.zip"], "none.bundle.zip cannot be read"),
         (["-o", "nowhere/agent.toml"], "nowhere is no folder"),
     ],

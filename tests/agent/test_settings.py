@@ -81,7 +81,7 @@ def test_everything_that_a_file_says_is_taken(tmp_path: Path) -> None:
     assert settings.bundle == Path("/srv/pump.bundle.zip")
     assert settings.state == tmp_path / "waiting"
     broker = settings.broker
-    assert (broker.host, broker.port, broker.tls) == ("broker.plant-1", 8883, True)
+    assert broker.address == ("broker.plant-1", 8883, True)
     assert (broker.ca_file, broker.cert_file) == (tmp_path / "ca.crt", None)
     assert settings.delivery.outbox_bytes == 64 * 1024 * 1024
     assert settings.delivery.durability_s == 1.0
@@ -118,7 +118,7 @@ def test_the_environment_wins_and_is_read_as_the_setting_needs(tmp_path: Path) -
 
 def test_the_environment_alone_can_make_a_section(tmp_path: Path) -> None:
     settings = read(tmp_path, LEAST, BROKER__URL="mqtt://[::1]:99", HEARTBEAT__EVERY_S="1")
-    assert (settings.broker.host, settings.broker.port, settings.broker.tls) == ("::1", 99, False)
+    assert settings.broker.address == ("::1", 99, False)
     assert settings.heartbeat.every_s == 1
 
 
@@ -141,9 +141,9 @@ def test_a_variable_of_something_else_is_left_alone(tmp_path: Path) -> None:
         ("[broker]\nkeepalive_s = 0", "[broker] keepalive_s: Expected int >= 1."),
         ("[broker]\nreconnect_min_s = nan", "[broker] reconnect_min_s: Expected float > 0.0."),
         ("[broker]\nreconnect_min_s = 60", "reconnect_max_s is less than reconnect_min_s."),
-        ('[broker]\nurl = "http://x"', "url must look like mqtt://host:1883"),
-        ('[broker]\nurl = "mqtt://x:port"', "url is no address"),
-        ('[broker]\nurl = "mqtt://u:pw@x"', "must not carry a password"),
+        ('[broker]\nurl = "http://x"', "broker: 'http://x' is not a broker's address"),
+        ('[broker]\nurl = "mqtt://x:port"', "'mqtt://x:port' is not a broker's address"),
+        ('[broker]\nurl = "mqtt://u:pw@x"', "holds no user and no password"),
         ('[broker]\npassword = "x"', "password needs username."),
         ('[broker]\nkey_file = "x"', "key_file needs cert_file."),
         ("broker = 3", "agent.toml: broker must be a section, not int."),
