@@ -36,6 +36,16 @@ COMMANDS = {
     "predict": Command(
         "lineside_export.commands", "configure_predict", "export", "run a bundle over the rows of a CSV file"
     ),
+    "keygen": Command(
+        "lineside_export.signing.commands",
+        "configure_keygen",
+        "signing",
+        "make a pair of keys for signing bundles",
+    ),
+    "sign": Command("lineside_export.signing.commands", "configure_sign", "signing", "vouch for a bundle"),
+    "verify": Command(
+        "lineside_export.signing.commands", "configure_verify", "signing", "tell whether keys signed a bundle"
+    ),
     "agent": Command(
         "lineside_agent.commands", "configure_agent", "agent", "init, check or run the agent on a device"
     ),

@@ -12,6 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +28,13 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN = "golden.npz"
 CARD = "card.md"
+# Who vouches for the manifest: the one file that the manifest cannot list. See lineside_contract.signature.
+SIGNATURE = "signature.json"
 REQUIRED = frozenset({MODEL, GOLDEN})
 # The largest bundle that is read into memory, unpacked. A Raspberry Pi Zero 2 W has 512 MB in all.
 LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_MANIFEST_BYTES = 4 * 1024 * 1024
+LARGEST_SIGNATURE_BYTES = 2 * LARGEST_MANIFEST_BYTES  # it repeats the manifest, in base64
 MOST_FILES = 64
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\Z")
@@ -49,15 +53,22 @@ _DAMAGE = (
 
 
 class Bundle(NamedTuple):
-    """A verified bundle, in memory."""
+    """A bundle in memory, every file of it as the manifest says.
+
+    `manifest_bytes` is what the manifest was read from. `signature` is who vouches for those bytes, as it was
+    found, or None: nothing here has looked at it.
+    """
 
     manifest: Manifest
     files: dict[str, bytes]
+    manifest_bytes: bytes
+    signature: bytes | None = None
 
     @classmethod
     def open(cls, path: Path, *, largest_bytes: int = LARGEST_BYTES) -> Bundle:
         """Read and verify a bundle. Raises BundleError: whatever is returned is what was written."""
-        most = largest_bytes + LARGEST_MANIFEST_BYTES  # packing never adds more than a manifest may hold
+        # Packing never adds more than these two may hold.
+        most = largest_bytes + LARGEST_MANIFEST_BYTES + LARGEST_SIGNATURE_BYTES
         try:
             if path.stat().st_size > most:
                 raise BundleError(f"{path} is too large for a bundle: more than {most} bytes.")
@@ -72,33 +83,54 @@ class Bundle(NamedTuple):
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 _check_directory(archive, name)
-                manifest = _read_manifest(archive, name)
+                manifest, raw = _read_manifest(archive, name)
                 files = _read_files(archive, manifest, name, largest_bytes)
+                signature = _read_signature(archive, name)
         except _DAMAGE as error:
             raise BundleError(
                 f"{name} is not a bundle, or is damaged: {error}.", hint="Copy or export it again."
             ) from error
-        return cls(manifest, files)
+        return cls(manifest, files, raw, signature)
 
 
-def write_bundle(path: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+def write_bundle(
+    path: Path, manifest: Manifest, files: dict[str, bytes], *, sign: Callable[[bytes], bytes] | None = None
+) -> Manifest:
     """Write a bundle whole or not at all, and return its manifest with every file's digest.
+
+    `sign` is given the manifest's bytes and returns the content of signature.json.
 
     Raises BundleError for what could not be opened again (a file that every bundle needs is missing, a name
     is unsafe, it is too large), OSError if it cannot be written.
     """
-    if MANIFEST in files:
-        raise BundleError(f"{MANIFEST} is written from the manifest; it cannot be one of the files.")
+    if made_here := {MANIFEST, SIGNATURE} & files.keys():
+        raise BundleError(f"{made_here.pop()} is written from the manifest; it cannot be one of the files.")
     entries = {name: _entry(content) for name, content in sorted(files.items())}
     manifest = replace(manifest, files=entries)
+    raw = _manifest_json(manifest)
+    _write(path, Bundle(manifest, files, raw, sign(raw) if sign else None))
+    return manifest
+
+
+def add_signature(path: Path, bundle: Bundle, signature: bytes) -> None:
+    """Write an opened bundle again, with this signature.json and otherwise the same content.
+
+    Raises BundleError if it would be too large, OSError if it cannot be written; then the old file stays.
+    """
+    _write(path, bundle._replace(signature=signature))
+
+
+def _write(path: Path, bundle: Bundle) -> None:
+    members = [(MANIFEST, bundle.manifest_bytes), *sorted(bundle.files.items())]
+    if bundle.signature is not None:
+        members.append((SIGNATURE, bundle.signature))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in [(MANIFEST, _manifest_json(manifest)), *sorted(files.items())]:
+        for name, content in members:
             archive.writestr(_member(name), content)
     data = buffer.getvalue()
     Bundle.parse(data, str(path))
     write_whole(path, data)
-    return manifest
 
 
 def file_name(name: str, version: str) -> str:
@@ -138,7 +170,7 @@ def _check_directory(archive: zipfile.ZipFile, name: str) -> None:
         seen.add(member.filename)
 
 
-def _read_manifest(archive: zipfile.ZipFile, name: str) -> Manifest:
+def _read_manifest(archive: zipfile.ZipFile, name: str) -> tuple[Manifest, bytes]:
     if MANIFEST not in archive.namelist():
         raise BundleError(f"{name} has no {MANIFEST}: it is not a bundle.")
     raw = _read(archive, MANIFEST, LARGEST_MANIFEST_BYTES, name)
@@ -153,7 +185,13 @@ def _read_manifest(archive: zipfile.ZipFile, name: str) -> Manifest:
     except msgspec.DecodeError as error:
         raise BundleError(f"{name} has a damaged {MANIFEST}: {error}.") from error
     _check_manifest(manifest, name)
-    return manifest
+    return manifest, raw
+
+
+def _read_signature(archive: zipfile.ZipFile, name: str) -> bytes | None:
+    if SIGNATURE not in archive.namelist():
+        return None
+    return _read(archive, SIGNATURE, LARGEST_SIGNATURE_BYTES, name)
 
 
 class _Format(msgspec.Struct):
@@ -175,7 +213,7 @@ def _check_manifest(manifest: Manifest, name: str) -> None:
 def _read_files(
     archive: zipfile.ZipFile, manifest: Manifest, name: str, largest_bytes: int
 ) -> dict[str, bytes]:
-    present = set(archive.namelist()) - {MANIFEST}
+    present = set(archive.namelist()) - {MANIFEST, SIGNATURE}
     if missing := (REQUIRED | manifest.files.keys()) - present:
         raise BundleError(f"{name} lacks {', '.join(sorted(missing))}.")
     if unlisted := present - manifest.files.keys():

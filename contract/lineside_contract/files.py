@@ -16,10 +16,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o644) -> None:
     """Replace `path` by `data`: a reader sees the old file or the new one, never a part.
 
-    With `sync=False` the same holds for a killed process, but not for a power cut.
+    With `sync=False` the same holds for a killed process, but not for a power cut. At no moment may more
+    users read it than `mode` and the umask allow.
 
     Raises OSError; the old file and no half-written one remain.
     """
@@ -31,7 +32,7 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.chmod(0o644 & ~_umask())
+        temporary.chmod(mode & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

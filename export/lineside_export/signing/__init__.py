@@ -1,0 +1,1 @@
+"""Make keys, sign bundles, and find out who signed one. Needs the package `cryptography` and the contract."""
