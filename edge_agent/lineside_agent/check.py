@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lineside_agent import settings as settings_module
+from lineside_agent.admission import admit
 from lineside_agent.broker import Will
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.model import Model
@@ -31,6 +32,8 @@ from lineside_agent.windows import select_channels
 from lineside_contract.bundle import Bundle
 from lineside_contract.errors import InputError, LinesideError, SensorError
 from lineside_contract.topics import Kind, device_topic
+
+_UNSIGNED = "signatures are not asked for (no trusted_keys)"
 
 
 class Result(NamedTuple):
@@ -94,9 +97,15 @@ def _settings(request: Request) -> Found:
 
 
 def _bundle(settings: Settings) -> Found:
-    bundle = Bundle.open(settings.bundle)
-    manifest = bundle.manifest
-    return Found(bundle, f"{manifest.name} {manifest.version}: {manifest.task}, {manifest.estimator}")
+    admitted = admit(settings)
+    manifest = admitted.bundle.manifest
+    notes = [
+        f"{manifest.name} {manifest.version}: {manifest.task}, {manifest.estimator}",
+        f"signed by {', '.join(admitted.signed_by)}" if admitted.signed_by else _UNSIGNED,
+    ]
+    if admitted.newest:
+        notes.append(f"newest that has run here: {admitted.newest}")
+    return Found(admitted.bundle, "; ".join(notes))
 
 
 def _model(settings: Settings, bundle: Bundle) -> Found:

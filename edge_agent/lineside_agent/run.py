@@ -9,6 +9,7 @@ import signal
 import threading
 from pathlib import Path
 
+from lineside_agent.admission import admit
 from lineside_agent.clock import Clock, Signal, SystemClock
 from lineside_agent.counters import Counters
 from lineside_agent.deliver import Address, Deliver
@@ -22,7 +23,6 @@ from lineside_agent.reader import Reader
 from lineside_agent.sense import Sense
 from lineside_agent.settings import Settings
 from lineside_agent.windows import Windows
-from lineside_contract.bundle import Bundle
 from lineside_contract.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ class Agent:
 
     def __init__(self, settings: Settings, clock: Clock, stop: Signal) -> None:
         """Load the model, open the sensor and begin a new boot. Raises InputError."""
-        bundle = Bundle.open(settings.bundle)
-        manifest = bundle.manifest
-        model = Model.open(bundle, threads=settings.input.threads)
+        admitted = admit(settings)
+        manifest = admitted.bundle.manifest
+        model = Model.open(admitted.bundle, threads=settings.input.threads)
         name, sensor = next(iter(settings.sensors.items()))
         counters = Counters(name)
         channels = [channel.name for channel in manifest.channels]
@@ -71,6 +71,7 @@ class Agent:
         limits = Limits(delivery.outbox_bytes, delivery.memory_bytes, delivery.durability_s)
         broker = MqttBroker(settings.broker, settings.device, delivery.in_flight)
         self.outbox = Outbox(settings.state / "outbox", limits, clock.monotonic)
+        admitted.remember(settings.state)
         identity = Identity(settings.device, self.outbox.boot, manifest.name, manifest.version)
         self._deliver = Deliver(
             Address(settings.site, settings.device),

@@ -119,12 +119,18 @@ class SensorSettings(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Everything that an agent is told. Paths are absolute, or relative to the working folder."""
+    """Everything that an agent is told. Paths are absolute, or relative to the working folder.
+
+    With `trusted_keys` (public keys), only a bundle that one of them signed may run. `allow_downgrade`: also a
+    version of a model that is older than the newest one that has run.
+    """
 
     site: str = "site-1"
     device: str
     bundle: Path
     state: Path = Path("state")
+    trusted_keys: tuple[Path, ...] = ()
+    allow_downgrade: bool = False
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     delivery: DeliverySettings = DeliverySettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
@@ -183,4 +189,6 @@ def _absolute(value: Any, folder: Path) -> Any:
         return _resolved(value, folder)
     if isinstance(value, dict):
         return {key: _absolute(item, folder) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_absolute(item, folder) for item in value)
     return value

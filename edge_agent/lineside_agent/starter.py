@@ -49,6 +49,8 @@ site = {site}
 device = {device}    # also the MQTT client id: give each device its own
 bundle = {bundle}
 state = "state"    # where predictions wait for delivery; keep it on a disk that survives a restart
+# trusted_keys = []        # ["ops.pub"]: run only bundles that one of these keys signed
+# allow_downgrade = false  # true: also a version older than the newest that has run here
 
 [broker]
 url = {url}    # mqtts:// for TLS
