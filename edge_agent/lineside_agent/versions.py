@@ -23,11 +23,11 @@ _NOTHING: _Rank = (0, 0, "")
 def is_older(version: str, than: str) -> bool:
     """Say whether a version comes before another one.
 
-    Versions are compared part by part, a part being a run of digits or of letters; capitals, separators and what
-    follows a `+` do not count, nor a `v` in front. Numbers are compared as numbers, words by the alphabet. A word comes before
-    nothing (1.0-rc1 < 1.0), nothing is as good as a zero (1.0 = 1.0.0), and a zero comes before a one; `dev` is
-    the first of words, and `post` comes after nothing (1.0 < 1.0.post1 < 1.0.1). For the usual versions this is
-    the order of Semantic Versioning 2.0.0 (section 11) and of PEP 440; dates such as 2026-01-31 are in order too.
+    Versions are compared part by part, a part being a run of digits or of letters; capitals, separators, a `v`
+    in front and what follows a `+` do not count. Numbers are compared as numbers, words by the alphabet. A word
+    comes before nothing (1.0-rc1 < 1.0), nothing is as good as a zero (1.0 = 1.0.0); `dev` is the first of
+    words, and `post` comes after nothing (1.0 < 1.0.post1 < 1.0.1). For the usual versions this is the order of
+    Semantic Versioning 2.0.0 (section 11) and of PEP 440; dates such as 2026-01-31 are in order too.
     """
     mine, other = _ranks(version), _ranks(than)
     length = max(len(mine), len(other))

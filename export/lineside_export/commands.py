@@ -65,6 +65,12 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="allow a type in a skops file; repeat",
     )
+    parser.add_argument(
+        "--sign-key",
+        type=Path,
+        metavar="FILE",
+        help="sign the bundle with this private key, as `lineside sign` does",
+    )
     parser.add_argument("--dry-run", action="store_true", help="do everything, but write nothing")
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
     parser.set_defaults(run=_export)
@@ -198,6 +204,7 @@ def _export(options: argparse.Namespace) -> int:
         objective=options.objective,
         allow_mismatch=options.allow_mismatch,
         dry_run=options.dry_run,
+        sign_key=options.sign_key,
     )
     with show.progress() as report:
         exported = export(settings, report)

@@ -7,6 +7,7 @@ CSV file --rows, windows--> inputs --split--> calibration rows --------^        
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,8 @@ from lineside_export.load import load_model
 from lineside_export.measure import Measured, Truth, measure
 from lineside_export.pick import pick
 from lineside_export.settings import Settings, destination
+from lineside_export.signing.keys import load_private_key
+from lineside_export.signing.sign import signer
 from lineside_export.subject import Subject, metric_rows, prepare, truth, unknown_targets
 from lineside_export.verify import Verification, refuse, verify
 
@@ -42,12 +45,20 @@ class Exported(NamedTuple):
     notes: list[str]
 
 
+class _Signing(NamedTuple):
+    """What signs the manifest, if anything does, and what to tell the key's owner."""
+
+    sign: Callable[[bytes], bytes] | None
+    notes: list[str]
+
+
 def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -> Exported:
     """Turn a trained model into a verified bundle; `report` is told each step as it begins.
 
     Raises InputError if anything about the model or the rows stands against it; then nothing is written.
     """
     where = destination(settings)
+    signing = _signing(settings.sign_key)
     report("loading the model")
     loaded = load_model(settings.model, settings.trust)
     report("reading the rows")
@@ -70,8 +81,9 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     text = card.write(manifest, _evidence(subject, settings, verification, judgement, judged_by))
     if not settings.dry_run:
         model = judgement.chosen.model or b""
-        manifest = _write(where.path, manifest, {MODEL: model, GOLDEN: golden.data, CARD: text.encode()})
-    notes = [*loaded.notes, *_notes(subject, verification)]
+        files = {MODEL: model, GOLDEN: golden.data, CARD: text.encode()}
+        manifest = _write(where.path, manifest, files, signing.sign)
+    notes = [*signing.notes, *loaded.notes, *_notes(subject, verification)]
     return Exported(manifest, None if settings.dry_run else where.path, text, notes)
 
 
@@ -107,7 +119,17 @@ def _evidence(
     return card.Evidence(settings.data.name, len(subject.data.inputs), settings.seed, verification, metrics)
 
 
-def _write(path: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+def _signing(path: Path | None) -> _Signing:
+    """Read the key before the long work, so that a wrong one costs none."""
+    if path is None:
+        return _Signing(None, [])
+    key = load_private_key(path, os.environ)
+    return _Signing(signer(key.key), [key.warning] if key.warning else [])
+
+
+def _write(
+    path: Path, manifest: Manifest, files: dict[str, bytes], sign: Callable[[bytes], bytes] | None
+) -> Manifest:
     size = sum(map(len, files.values()))
     if size > LARGEST_BYTES:
         raise InputError(
@@ -115,7 +137,7 @@ def _write(path: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
             hint="Train fewer or shallower trees, or a smaller network.",
         )
     try:
-        return write_bundle(path, manifest, files)
+        return write_bundle(path, manifest, files, sign=sign)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
 

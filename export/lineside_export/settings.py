@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     objective: Objective = "balanced"
     allow_mismatch: bool = False
     dry_run: bool = False
+    sign_key: Path | None = None
 
 
 class Destination(NamedTuple):
