@@ -125,7 +125,8 @@ def signatures_of(bundle: Bundle, name: str) -> list[Signature]:
         )
     if len(envelope.signatures) > MOST_SIGNATURES:
         raise BundleError(
-            f"{name} carries {len(envelope.signatures)} signatures; at most {MOST_SIGNATURES} are read."
+            f"{name} carries {len(envelope.signatures)} signatures; at most {MOST_SIGNATURES} are read.",
+            hint=_SIGN_AGAIN,
         )
     return envelope.signatures
 

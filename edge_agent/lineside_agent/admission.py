@@ -63,7 +63,7 @@ def _signers(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
         from lineside_contract.signature import PublicKey, verify  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise InputError(
-            f"trusted_keys needs the package {error.name}, which is not installed.",
+            "trusted_keys needs the package cryptography, which is not installed.",
             hint="Run: pip install 'lineside[agent,signing]'",
         ) from error
     keys = [PublicKey.load(path) for path in settings.trusted_keys]

@@ -52,9 +52,9 @@ class Source(NamedTuple):
 
     def place(self, path: str) -> str:
         """Return how a person finds the setting: the variable, or the file, section and key."""
-        if path in self.variables:
-            return self.variables[path]
         plain, bracket, inside = path.partition("[")  # of a list's item, the section is that of the list
+        if plain in self.variables:
+            return self.variables[plain] + bracket + inside
         section, _, key = plain.rpartition(".")
         key += bracket + inside
         return f"{self.file}: " + (f"[{section}] {key}" if section else key)
