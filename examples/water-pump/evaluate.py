@@ -79,8 +79,8 @@ def _bundle(work: Path, model: str) -> Row:
         "chosen": manifest.candidate,
         "chosen bytes": len(bundle.files[MODEL]),
         "bundle bytes": path.stat().st_size,
-        "accuracy before": round(manifest.metric_original or 0.0, 4),
-        "after": round(manifest.metric_exported or 0.0, 4),
+        "accuracy before": round(manifest.metric_original or 0.0, 3),
+        "after": round(manifest.metric_exported or 0.0, 3),
     }
 
 
@@ -139,7 +139,7 @@ def _agreement(work: Path, model: str, cases: Sequence[Case]) -> Row:
         "model": model,
         "windows": count,
         "labels that differ": labels,
-        "largest difference of a probability": float(f"{max(differences):.1e}"),
+        "largest difference of a probability": max(differences),
     }
 
 
@@ -176,7 +176,9 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 
 def _cell(value: str | int | float) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 if __name__ == "__main__":
