@@ -88,7 +88,7 @@ def _teach(parser: argparse.ArgumentParser, examples: str) -> None:
 
 def _name(text: str) -> Path:
     path = Path(text)
-    if not path.name or path.suffix in (".key", ".pub"):
+    if path.name in ("", "..") or path.suffix in (".key", ".pub"):
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME for NAME.key and NAME.pub")
     return path
 
