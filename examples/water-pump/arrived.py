@@ -49,28 +49,22 @@ class Predictions(NamedTuple):
         return Arrived(there, states, fault, len(places) - int(there.sum()))
 
 
-def read_predictions(path: Path) -> list[dict[str, str]]:
-    """Read the file. Raises InputError if it cannot be read."""
+def read_predictions(path: Path) -> dict[str, Predictions]:
+    """Read the file, by device. Raises InputError if it holds no predictions of these models."""
+    found: dict[str, Predictions] = {}
     try:
         with path.open(encoding="utf-8", newline="") as text:
-            return list(csv.DictReader(text))
+            for row in csv.DictReader(text):
+                one = found.setdefault(row["device"], Predictions([], [], []))
+                one.times.append(round(datetime.fromisoformat(row["ts"]).timestamp() * 1000))
+                one.states.append(row["label"])
+                one.fault.append(float(row[f"probability_{FAULT}"]))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}.", hint="`lineside collector export` writes it."
         ) from error
-
-
-def by_device(rows: list[dict[str, str]]) -> dict[str, Predictions]:
-    """Sort rows by device. Raises InputError if they are no predictions of these models."""
-    found: dict[str, Predictions] = {}
-    try:
-        for row in rows:
-            one = found.setdefault(row["device"], Predictions([], [], []))
-            one.times.append(round(datetime.fromisoformat(row["ts"]).timestamp() * 1000))
-            one.states.append(row["label"])
-            one.fault.append(float(row[f"probability_{FAULT}"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
-            f"predictions.csv holds no answers of these models: {error}.", hint="Run run.py again."
+            f"{path} holds no answers of these models: {error}.", hint="Run run.py and the export again."
         ) from error
     return found

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import script
-from arrived import Arrived, by_device, read_predictions
+from arrived import Arrived, read_predictions
 from baselines import BASELINES, Verdict
 from numpy.typing import NDArray
 from recordings import FAULT, FOLDERS, Recording, ends, find, read, read_division, windows
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _cases(recordings: Sequence[Recording], work: Path) -> list[Case]:
-    found = by_device(read_predictions(work / "predictions.csv"))
+    found = read_predictions(work / "predictions.csv")
     cases = []
     for one in recordings:
         devices = {model: script.device(one.name, model) for model in script.MODELS}

@@ -82,7 +82,7 @@ def read(name: str, file: Path) -> Recording:
         states = np.where(np.array([float(row["anomaly"]) for row in rows]) > 0, FAULT, NORMAL)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.", hint=_HINT) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{file} is no SKAB recording: {error}.", hint=_HINT) from error
     if len(rows) < LENGTH:
         raise InputError(f"{file} has {len(rows)} readings; a window takes {LENGTH}.", hint=_HINT)

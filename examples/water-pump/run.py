@@ -36,6 +36,7 @@ def main() -> None:
                 f"There is no {script.bundle(options.work, model)}.", hint="Export the models first."
             )
     line = _empty(options.work / "line")
+    (options.work / "predictions.csv").unlink(missing_ok=True)  # of the store that is gone
     url = f"mqtt://127.0.0.1:{_free_port()}"
     store = script.store(options.work)
     with (
