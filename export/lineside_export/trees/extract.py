@@ -1,0 +1,172 @@
+"""Fitted scikit-learn estimators as ensembles, one function a family and the table that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside_export.trees.ensemble import Ensemble, Link, Nodes
+from lineside_export.trees.histogram import histogram_boosting
+
+_EULER = float(np.euler_gamma)
+
+
+def extract(model: Any) -> Ensemble | None:
+    """Return a fitted estimator's trees, or None if it is no tree ensemble that Lineside writes itself."""
+    family = type(model)
+    if not family.__module__.startswith("sklearn."):
+        return None
+    function = _FAMILIES.get(family.__name__)
+    return function(model) if function else None
+
+
+def _joined(trees: Sequence[Any], columns: Sequence[Any] | None = None) -> Nodes:
+    """Put scikit-learn's Tree objects together. `columns`, if given, names the features that each one sees."""
+    counts = [tree.node_count for tree in trees]
+    starts = np.cumsum([0, *counts[:-1]])
+    features = [tree.feature for tree in trees]
+    if columns is not None:
+        features = [
+            np.where(each >= 0, np.asarray(seen)[np.maximum(each, 0)], each)
+            for each, seen in zip(features, columns, strict=True)
+        ]
+    shift = np.repeat(starts, counts)
+    left, right = (
+        np.concatenate([getattr(tree, name) for tree in trees])
+        for name in ("children_left", "children_right")
+    )
+    inner = left >= 0
+    return Nodes(
+        roots=starts.astype(np.int64),
+        feature=np.concatenate(features),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
+        missing_left=np.concatenate([tree.missing_go_to_left for tree in trees]).astype(bool) & inner,
+        left=np.where(inner, left + shift, -1),
+        right=np.where(inner, right + shift, -1),
+    )
+
+
+def _takes_missing(model: Any) -> bool:
+    try:
+        from sklearn.utils import get_tags  # noqa: PLC0415  not in scikit-learn 1.5
+    except ImportError:
+        return bool(model._get_tags()["allow_nan"])
+    return bool(get_tags(model).input_tags.allow_nan)
+
+
+def _forest_nodes(model: Any, trees: Sequence[Any], columns: Sequence[Any] | None = None) -> Nodes:
+    nodes = _joined(trees, columns)
+    if not _takes_missing(model):
+        return nodes._replace(missing_left=np.zeros_like(nodes.missing_left))
+    return nodes
+
+
+def _trees(model: Any) -> list[Any]:
+    members = getattr(model, "estimators_", [model])
+    return [member.tree_ for member in members]
+
+
+def _classifier(model: Any) -> Ensemble | None:
+    """A forest of votes. Leaves of one class each need a target only; others a row of probabilities."""
+    if getattr(model, "n_outputs_", 1) != 1:
+        return None
+    trees = _trees(model)
+    nodes = _forest_nodes(model, trees)
+    votes = np.concatenate([tree.value[:, 0, :] for tree in trees])
+    leaves = votes[~nodes.inner]
+    pure = (leaves.max(axis=1) == 1.0) & (np.count_nonzero(leaves, axis=1) == 1)
+    classes = votes.shape[1]
+    if pure.all():
+        target, weight = votes.argmax(axis=1), np.ones(len(votes))
+        return Ensemble(nodes, target, weight, classes, "probabilities", average=True)
+    if classes == 2:
+        target = np.zeros(len(votes), np.int64)
+        return Ensemble(nodes, target, votes[:, 1], 1, "binary", average=True)
+    return _with_table(nodes, votes, "probabilities")
+
+
+def _regressor(model: Any) -> Ensemble:
+    trees = _trees(model)
+    nodes = _forest_nodes(model, trees)
+    values = np.concatenate([tree.value[:, :, 0] for tree in trees])
+    if values.shape[1] > 1:
+        return _with_table(nodes, values, "values")
+    return Ensemble(nodes, np.zeros(len(values), np.int64), values[:, 0], 1, "values", average=True)
+
+
+def _with_table(nodes: Nodes, values: NDArray[np.float64], link: Link) -> Ensemble:
+    """Leaves that hold several numbers: a node has room for one, so it names a row of a table instead."""
+    leaves = np.flatnonzero(~nodes.inner)
+    table, rows = np.unique(values[leaves].astype(np.float32), axis=0, return_inverse=True)
+    index = np.zeros(len(values))
+    index[leaves] = rows.ravel()
+    counts = np.diff([*nodes.roots, len(values)])
+    tree = np.repeat(np.arange(len(counts)), counts)
+    return Ensemble(nodes, tree, index, len(counts), link, average=True, table=table)
+
+
+def _isolation_forest(model: Any) -> Ensemble:
+    """Liu, Ting, Zhou, "Isolation Forest", ICDM 2008: the score is 2 ** -(mean path length / c(samples)).
+
+    A leaf holds its share of the exponent of e, so that the sum needs nothing but exp.
+    """
+    trees = _trees(model)
+    nodes = _forest_nodes(model, trees, model.estimators_features_)
+    samples = np.concatenate([tree.n_node_samples for tree in trees])
+    lengths = np.concatenate([tree.compute_node_depths() for tree in trees]) - 1 + _path_length(samples)
+    scale = len(trees) * float(_path_length(np.array([model._max_samples]))[0])
+    exponent = -np.log(2) * (lengths / scale if scale else np.full(len(samples), 1 / len(trees)))
+    target = np.zeros(len(samples), np.int64)
+    return Ensemble(nodes, target, exponent, 1, "outlier", offset=float(model.offset_))
+
+
+def _path_length(samples: NDArray[Any]) -> NDArray[np.float64]:
+    """c(n): the mean length of an unsuccessful search in a binary search tree of n samples."""
+    many = np.maximum(samples, 3).astype(np.float64)
+    general = 2.0 * (np.log(many - 1.0) + _EULER) - 2.0 * (many - 1.0) / many
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, general))
+
+
+def _gradient_boosting(model: Any) -> Ensemble | None:
+    """Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics 2001."""
+    # Any other estimator to begin with would have to be converted too.
+    if not isinstance(model.init_, str) and not type(model.init_).__name__.startswith("Dummy"):
+        return None
+    rounds, targets = model.estimators_.shape
+    trees = [member.tree_ for member in model.estimators_.ravel()]
+    nodes = _forest_nodes(model, trees)
+    weight = model.learning_rate * np.concatenate([tree.value[:, 0, 0] for tree in trees])
+    target = np.repeat(np.tile(np.arange(targets), rounds), [tree.node_count for tree in trees])
+    base = model._raw_predict_init(np.zeros((1, model.n_features_in_)))[0]
+    link = _boosting_link(model, targets)
+    if (
+        getattr(model, "loss", "") == "exponential"
+    ):  # whose probability is the logistic function of twice the sum
+        weight, base = 2 * weight, 2 * base
+    return Ensemble(nodes, target, weight, targets, link, base=base)
+
+
+def _boosting_link(model: Any, targets: int) -> Link:
+    if not hasattr(model, "classes_"):
+        return "values"
+    return "softmax" if targets > 1 else "logistic last"
+
+
+_FAMILIES: dict[str, Callable[[Any], Ensemble | None]] = {
+    "DecisionTreeClassifier": _classifier,
+    "ExtraTreeClassifier": _classifier,
+    "RandomForestClassifier": _classifier,
+    "ExtraTreesClassifier": _classifier,
+    "DecisionTreeRegressor": _regressor,
+    "ExtraTreeRegressor": _regressor,
+    "RandomForestRegressor": _regressor,
+    "ExtraTreesRegressor": _regressor,
+    "IsolationForest": _isolation_forest,
+    "GradientBoostingClassifier": _gradient_boosting,
+    "GradientBoostingRegressor": _gradient_boosting,
+    "HistGradientBoostingClassifier": histogram_boosting,
+    "HistGradientBoostingRegressor": histogram_boosting,
+}
