@@ -23,6 +23,7 @@ from lineside_export import card, schema
 from lineside_export.assemble import Judgement, make_golden, make_manifest
 from lineside_export.candidates import variants
 from lineside_export.convert import INPUT, convert
+from lineside_export.features.agree import check_channels, check_window
 from lineside_export.load import load_model
 from lineside_export.measure import Measured, Truth, measure
 from lineside_export.pick import pick
@@ -61,8 +62,10 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     signing = _signing(settings.sign_key)
     report("loading the model")
     loaded = load_model(settings.model, settings.trust)
+    check_window(loaded.model, settings.window.length, settings.rate_hz)
     report("reading the rows")
     subject = prepare(loaded.model, settings)
+    check_channels(loaded.model, subject.data.channels)
     report("converting to ONNX")
     graph = convert(subject.model, subject.schema)
     outputs = _outputs(subject, graph)

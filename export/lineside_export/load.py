@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineside_contract.errors import InputError
-from lineside_export.trees import check_trees, parts
+from lineside_export.trees.inside import check_trees, parts
 
 # Types of scikit-learn's own that skops leaves to the user. They hold numbers and names and run nothing when
 # loaded; trees, whose numbers are used as addresses, are checked afterwards. Named one by one: a module is no
@@ -33,6 +33,9 @@ SCIKIT_LEARN_TYPES = frozenset(
         "utils._metadata_requests.MethodMetadataRequest",
     )
 )
+# Lineside's own: that code is installed here, and the file holds its parameters, which are checked when used.
+OWN_TYPES = frozenset({"lineside_export.features.transformer.WindowFeatures"})
+HARMLESS_TYPES = SCIKIT_LEARN_TYPES | OWN_TYPES
 # How pickles begin, plain or in one of the compressions that joblib uses.
 _PICKLE_STARTS = (b"\x80", b"\x78", b"\x1f\x8b", b"BZh", b"\x5d\x00", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib"})
@@ -93,7 +96,7 @@ def _read_skops(path: Path, trust: Trust) -> Any:
                     f"{path} is a zip file, but not a model saved by skops.",
                     hint="Save the model with skops.io.dump(model, 'model.skops').",
                 )
-        unknown = set(get_untrusted_types(file=path)) - SCIKIT_LEARN_TYPES - set(trust.types)
+        unknown = set(get_untrusted_types(file=path)) - HARMLESS_TYPES - set(trust.types)
         if unknown:
             raise InputError(
                 f"{path} holds types that are not known to be harmless: {', '.join(sorted(unknown))}.",
@@ -101,7 +104,7 @@ def _read_skops(path: Path, trust: Trust) -> Any:
                 + " ".join(f"--trust-type {name}" for name in sorted(unknown))
                 + ".",
             )
-        return load(path, trusted=sorted(SCIKIT_LEARN_TYPES | set(trust.types)))
+        return load(path, trusted=sorted(HARMLESS_TYPES | set(trust.types)))
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes of skops, numpy or an estimator's own code

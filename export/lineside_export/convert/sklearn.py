@@ -15,8 +15,9 @@ from skl2onnx.common.data_types import FloatTensorType
 
 from lineside_contract.errors import InputError
 from lineside_export.convert import INPUT
+from lineside_export.features import graph as window_features
 from lineside_export.schema import Schema
-from lineside_export.trees import round_thresholds_down
+from lineside_export.trees.inside import round_thresholds_down
 
 # Left to itself skl2onnx takes another opset for every estimator (9 to 22), and its newest ai.onnx.ml, which
 # some of its own converters (IsolationForest) refuse. Every onnxruntime from 1.22 runs these.
@@ -25,12 +26,15 @@ OPSETS = {"": 21, "ai.onnx.ml": 3}
 
 def convert(model: Any, schema: Schema) -> onnx.ModelProto:
     """Write a fitted estimator as a graph. Raises InputError if skl2onnx has no converter for a part of it."""
+    window_features.register()
     bare = unwrap(copy.deepcopy(model))
     round_thresholds_down(bare)
     last = bare
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
-    options = _options(last, schema)
+    options = window_features.options(bare)
+    if for_last := _options(last, schema):
+        options[id(last)] = for_last
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -39,7 +43,7 @@ def convert(model: Any, schema: Schema) -> onnx.ModelProto:
                 name=type(last).__name__,  # else a random one, and no two exports are the same
                 initial_types=[(INPUT, FloatTensorType([None, schema.features]))],
                 target_opset=OPSETS,
-                options={id(last): options} if options else None,
+                options=options or None,
             )
     except Exception as error:  # what a converter raises on a model that it does not know is anything
         raise InputError(

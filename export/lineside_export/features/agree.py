@@ -45,5 +45,5 @@ def _plans(model: Any) -> Iterator[tuple[WindowFeatures, Plan]]:
         if isinstance(part, WindowFeatures) and hasattr(part, "n_features_in_"):
             try:
                 yield part, part.plan()
-            except (TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
                 raise InputError(f"The model's WindowFeatures cannot be used: {error}") from error

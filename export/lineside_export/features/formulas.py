@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from lineside_export.features.plan import Bins, Plan
 
-# What lies so far below the strongest bin or the mean (-200 dB) is rounding, different on every machine: it counts as 0.
+# What lies so far (-200 dB) below the strongest bin or the mean is rounding, different on every machine, and
+# counts as 0.
 _ROUNDING = 1e-20
 # The same of a mean or a reading beside the standard deviation, and of a skewness: what is symmetric has none.
 _SYMMETRIC = 1e-12

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.preprocessing import StandardScaler
 
 from lineside_export.features.by_onnx import OnnxArithmetic, Symbol
 from lineside_export.features.formulas import compute
 from lineside_export.features.transformer import WindowFeatures
+from lineside_export.trees.inside import parts
 
 
 def register() -> None:
     """Let skl2onnx convert WindowFeatures, wherever in a pipeline it stands. May be called again."""
     update_registered_converter(WindowFeatures, "LinesideWindowFeatures", _shape, _convert)
+
+
+def options(model: Any) -> dict[int, dict[str, Any]]:
+    """Return skl2onnx's options for the scalers that stand right behind a WindowFeatures, by their id.
+
+    scikit-learn scales its float32 as these nodes do, to the last bit. Left to itself skl2onnx multiplies by a
+    reciprocal: close, but now and then on the other side of a tree's threshold.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for part in parts(model):
+        steps = [step for _, step in getattr(part, "steps", [])]
+        for before, step in pairwise(steps):
+            if isinstance(before, WindowFeatures) and isinstance(step, StandardScaler):
+                found[id(step)] = {"div": "div"}
+    return found
 
 
 def _shape(operator: Any) -> None:
