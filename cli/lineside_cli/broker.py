@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     """
     address = BrokerAddress(options.host, options.port, tls=False)
     server, config = nats_server(), find_config()
-    _check_free(address)
+    check_free(address)
     with _stop_signals() as stop, _locked_folder(options.state or default_state()) as lock:
         child = _start(server, config, address, lock)
         try:
@@ -132,7 +132,7 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None]:
     return prepare
 
 
-def _check_free(address: BrokerAddress) -> None:
+def check_free(address: BrokerAddress) -> None:
     """Raise InputError unless the address can be listened on. nats-server would say it less clearly."""
     if not 1 <= address.port <= 65535:
         raise InputError(f"{address.port} is not a port.", hint="Use 1 to 65535; MQTT's own is 1883.")

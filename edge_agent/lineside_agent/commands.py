@@ -23,7 +23,8 @@ exit codes: 0 done, 1 failed and may work later, 2 wrong input, 130 interrupted
 _INIT_EPILOG = """\
 examples:
   lineside agent init                                    a simulated machine, the bundle of this folder
-  lineside agent init --sensor replay --device pump-1 --site plant-1 --broker mqtts://broker.plant-1:8883
+  lineside agent init --replay rows.csv --device pump-1 --site plant-1 --broker mqtts://broker.plant-1:8883
+  lineside agent init --sensor stdin                     for readings that a program of yours prints
   lineside agent init --bundle pump-1.0.0.bundle.zip -o /etc/lineside/agent.toml --force
 """
 _CHECK_EPILOG = """\
@@ -60,9 +61,13 @@ def _configure_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", type=Path, metavar="FILE", help="the model (default: the only bundle beside the file)"
     )
-    parser.add_argument(
-        "--sensor", default="simulated", metavar="KIND", help="simulated (default), replay or stdin"
+    sensor = parser.add_mutually_exclusive_group()
+    sensor.add_argument(
+        "--sensor",
+        metavar="KIND",
+        help="simulated, replay or stdin (default: simulated if it has what the model needs, else stdin)",
     )
+    sensor.add_argument("--replay", type=Path, metavar="CSV", help="replay the readings of this file")
     parser.add_argument("--device", metavar="ID", help="the device's id (default: this machine's name)")
     parser.add_argument("--site", default="site-1", metavar="NAME", help="default: %(default)s")
     parser.add_argument(
@@ -121,7 +126,8 @@ def _seconds(text: str) -> float:
 def _init(options: argparse.Namespace) -> int:
     from lineside_agent import starter
 
-    answers = starter.Answers(options.bundle, options.sensor, options.device, options.site, options.broker)
+    sensor = starter.Source("replay" if options.replay else options.sensor, options.replay)
+    answers = starter.Answers(options.bundle, sensor, options.device, options.site, options.broker)
     bundle = starter.write(options.output, answers, force=options.force)
     print(f"Wrote {options.output}.")
     if not (options.output.parent / bundle).exists():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
+from lineside_agent.sensors.sensor import Choosing
 from lineside_agent.settings import NonFinite, SensorSettings
 from lineside_agent.windows import finite_rows, select_channels
 from lineside_contract.errors import BadReading, InputError, SensorError
@@ -100,6 +101,9 @@ class Reader:
         except InputError:
             sensor.close()
             raise
+        if isinstance(sensor, Choosing):
+            sensor.choose([sensor.channels[column] for column in columns])
+            columns = list(range(len(columns)))
         self._columns = None if columns == list(range(len(sensor.channels))) else columns
         self._sensor = sensor
         return sensor

@@ -126,8 +126,12 @@ class Agent:
                     waiting = self.outbox.waiting()
                     if not waiting:
                         break
-                    if not told:
-                        log.info("the sensor has ended; %d messages wait to be acknowledged", waiting)
+                    if not told and not self._stop.raised:
+                        log.info(
+                            "the sensor has ended; %d messages wait to be acknowledged"
+                            " (stopped now, they go out at the next start)",
+                            waiting,
+                        )
                         told = True
         except Exception as error:
             # A bug. Going on without delivery would hide it: stop, and let the supervisor start anew.
@@ -135,6 +139,8 @@ class Agent:
             self._stop.set()
         finally:
             self._deliver.stop(_LAST_WORDS_S)
+            waiting = self.outbox.waiting()
+            log.info("stopped; %s", f"{waiting} messages wait for the next start" if waiting else "all delivered")
 
 
 def _lock_state(folder: Path) -> int:

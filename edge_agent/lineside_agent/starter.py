@@ -8,12 +8,15 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
+from lineside_agent.sensors.csv_file import NO_TIMESTAMP, CsvFile
+from lineside_agent.sensors.simulated import CHANNELS
 from lineside_agent.settings import BrokerSettings
 from lineside_contract.bundle import SUFFIX, Bundle
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.files import write_whole
 from lineside_contract.topics import check_name
 
+_TIMES = ("timestamp", "datetime", "time", "ts")  # how a column of times is usually called
 PLACEHOLDER = f"model-1.0.0{SUFFIX}"
 
 SENSORS = {
@@ -27,9 +30,9 @@ speed = 1.0                # 1.0 is real time, "fast" does not wait
 """,
     "replay": """\
 kind = "replay"            # a CSV file (.csv, .csv.gz); "simulated" and "stdin" are the other kinds
-file = "readings.csv"
-timestamp = "timestamp"    # its column of times; "none" if it has none
-speed = 1.0                # 1.0 is as it was recorded, "fast" does not wait
+file = {file}
+timestamp = {timestamp}    # its column of times; "none" if it has none
+{interval}speed = 1.0                # 1.0 is as it was recorded, "fast" does not wait
 loop = false
 restamp = false            # true: give readings the present time
 """,
@@ -73,11 +76,18 @@ url = {url}    # mqtts:// for TLS
 {sensor}{channels}"""
 
 
+class Source(NamedTuple):
+    """Where readings come from. `kind` None: whatever can feed the model. `file` is a recording's."""
+
+    kind: str | None = None
+    file: Path | None = None
+
+
 class Answers(NamedTuple):
     """What the person who sets a device up says of it. `bundle` None: the only one beside the file."""
 
     bundle: Path | None
-    sensor: str
+    sensor: Source
     device: str | None
     site: str
     broker: str
@@ -101,9 +111,10 @@ def write(path: Path, answers: Answers, *, force: bool = False) -> str:
 
 def render(answers: Answers, bundle: str, channels: list[str]) -> str:
     """Return the file's text. Raises InputError for a name or URL that cannot be one."""
-    if answers.sensor not in SENSORS:
-        hint = nearest(answers.sensor, SENSORS) or f"Known: {', '.join(SENSORS)}."
-        raise InputError(f"There is no sensor of kind {answers.sensor!r}.", hint=hint)
+    kind = answers.sensor.kind or _kind_for(channels)
+    if kind not in SENSORS:
+        hint = nearest(kind, SENSORS) or f"Known: {', '.join(SENSORS)}."
+        raise InputError(f"There is no sensor of kind {kind!r}.", hint=hint)
     try:
         BrokerSettings(url=answers.broker)
     except ValueError as error:
@@ -114,8 +125,29 @@ def render(answers: Answers, bundle: str, channels: list[str]) -> str:
         device=json.dumps(check_name(device, "The device")),
         bundle=json.dumps(bundle, ensure_ascii=False),
         url=json.dumps(answers.broker, ensure_ascii=False),
-        sensor=SENSORS[answers.sensor],
+        sensor=_recording(answers.sensor.file) if kind == "replay" else SENSORS[kind],
         channels=_channels_text(channels),
+    )
+
+
+def _kind_for(channels: list[str]) -> str:
+    """Return the kind of sensor that can feed a model without more being said."""
+    simulated = {channel for names in CHANNELS.values() for channel in names}
+    return "simulated" if simulated.issuperset(channels) else "stdin"
+
+
+def _recording(file: Path | None) -> str:
+    """Return the section of a replayed file. Raises InputError if the file cannot be read."""
+    if file is None:
+        name, time = "readings.csv", _TIMES[0]
+    else:
+        header = CsvFile(file, "auto", NO_TIMESTAMP, []).header
+        name, time = str(file.absolute()), next((name for name in _TIMES if name in header), NO_TIMESTAMP)
+    interval = "interval_s = 1.0           # the time from one row to the next\n"
+    return SENSORS["replay"].format(
+        file=json.dumps(name, ensure_ascii=False),
+        timestamp=json.dumps(time),
+        interval=interval if time == NO_TIMESTAMP else "",
     )
 
 

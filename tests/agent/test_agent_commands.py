@@ -168,7 +168,7 @@ def test_missing_channels_are_told_and_renaming_cures_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_bundle(folder / "a.bundle.zip", [Channel(name="rpm", minimum=0.0, maximum=1.0)])
-    init()
+    init(sensor="simulated")
     capsys.readouterr()
     code, steps = check(capsys, "--offline")
     assert code == 2
@@ -274,7 +274,7 @@ def test_what_the_file_shows_as_off_are_settings_and_defaults(folder: Path, kind
 
 
 def test_the_example_is_what_init_writes() -> None:
-    answers = starter.Answers(None, "simulated", "pump-1", "plant-1", "mqtt://localhost:1883")
+    answers = starter.Answers(None, starter.Source("simulated"), "pump-1", "plant-1", "mqtt://localhost:1883")
     example = REPOSITORY / "edge_agent" / "agent.toml"
     assert example.read_text() == starter.render(answers, starter.PLACEHOLDER, [])
 
@@ -311,3 +311,27 @@ def test_run_tells_a_missing_file_in_one_sentence(folder: Path, capsys: pytest.C
     error = capsys.readouterr().err
     assert error.startswith("lineside: agent.toml cannot be read")
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("datetime,a,b,state", "datetime"), ("second,a,b,state", "none")],
+)
+def test_init_with_a_recording_works_with_no_editing(folder: Path, header: str, expected: str) -> None:
+    """A text column that the model does not want is left alone, and the times are found or done without."""
+    make_bundle(folder / "sum.bundle.zip", [Channel(name="a"), Channel(name="b")])
+    time = "2026-01-01 00:00:0{n}" if expected == "datetime" else "{n}"
+    rows = "".join(time.format(n=n) + f",{n},{n + 1},fine\n" for n in range(4))
+    (folder / "rows.csv").write_text(f"{header}\n{rows}")
+    assert main(["agent", "init", "--device", "a", "--replay", "rows.csv"]) == 0
+    assert load(Path("agent.toml"), {}).sensors["main"].options.timestamp == expected
+    assert main(["agent", "check", "--offline"]) == 0
+
+
+def test_init_chooses_a_sensor_that_can_feed_the_model(folder: Path) -> None:
+    make_bundle(folder / "sum.bundle.zip", [Channel(name="a")])
+    assert main(["agent", "init", "--device", "a"]) == 0
+    assert load(Path("agent.toml"), {}).sensors["main"].kind == "stdin"
+    make_bundle(folder / "sum.bundle.zip", [Channel(name="kurtosis")])
+    assert main(["agent", "init", "--device", "a", "--force"]) == 0
+    assert load(Path("agent.toml"), {}).sensors["main"].kind == "simulated"

@@ -80,6 +80,17 @@ def test_columns_and_time_may_be_chosen(pipe: Pipe) -> None:
     assert (block.timestamps.tolist(), block.values.tolist()) == ([5 * S], [[2]])
 
 
+@pytest.mark.parametrize(
+    "lines", ["a,state,b\n1,fine,2\n3,,4\n", '{"a": 1, "b": 2}\n{"a": 3, "b": 4, "state": "fine"}\n']
+)
+def test_what_nobody_chose_need_not_be_a_number(pipe: Pipe, lines: str) -> None:
+    pipe.write(lines)
+    sensor = pipe.open()
+    sensor.choose(["b", "a"])
+    assert sensor.channels == ("b", "a")
+    assert sensor.read().values.tolist() == [[2, 1], [4, 3]]
+
+
 def test_without_times_readings_have_the_present_one(pipe: Pipe) -> None:
     pipe.write("a\r\n1\r\n\r\n2\r\n")
     assert pipe.open().read().timestamps.tolist() == [START_NS, START_NS]

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -75,9 +76,9 @@ def settled(store: Path, devices: tuple[str, ...]) -> bool:
 
 def show(console: Console, found: list[Account]) -> None:
     """Print the table of accounts."""
-    table = Table(title="Sent by the devices, stored by the collector", title_justify="left")
+    table = Table(title="Sent by the devices, stored by the collector", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("device")
-    for column in ("sent", "stored", "lost", "repeated", "of these late", "came again, ignored"):
+    for column in ("sent", "stored", "lost", "repeated", "sent late", "ignored repeats"):
         table.add_column(column, justify="right")
     for account in found:
         table.add_row(

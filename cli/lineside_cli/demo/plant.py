@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from lineside_cli.broker import answers, die_with_parent
+from lineside_cli.broker import check_free, die_with_parent
+from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import LinesideError
 
 SITE = "demo"
@@ -21,18 +22,21 @@ _STOP_S = 15.0
 
 
 class Service(NamedTuple):
-    """A running process and its log."""
+    """A running process, and its log from where it began."""
 
     process: subprocess.Popen[bytes]
     log: Path
+    begin: int
 
 
 class Plant:
     """Starts and stops the processes, in one folder and on one port."""
 
     def __init__(self, folder: Path, port: int | None) -> None:
+        """Choose a port: MQTT's own or a free one unless it is given. Raises InputError if that is in use."""
         self.folder = folder
         self.port = port if port is not None else _port()
+        check_free(BrokerAddress("127.0.0.1", self.port, tls=False))
         self.store = folder / "collector.sqlite"
         self._services: dict[str, Service] = {}
 
@@ -44,7 +48,8 @@ class Plant:
     def start_broker(self) -> None:
         """Start the embedded broker and wait until it answers. Raises LinesideError if it does not."""
         self._start("broker", "broker", "--port", str(self.port), "--state", str(self.folder / "broker"))
-        self._await("broker", lambda: answers("127.0.0.1", self.port))
+        # Its own word, and not whoever else may answer at that port: another demo's agents would listen to us.
+        self._await("broker", "broker ready")
 
     def kill_broker(self) -> None:
         """Kill the broker as a power cut would."""
@@ -57,8 +62,7 @@ class Plant:
         self._start(
             "collector", "collector", "run", "--broker", self.url, "--site", SITE, "--store", str(self.store)
         )
-        log = self._services["collector"].log
-        self._await("collector", lambda: b"collector ready" in log.read_bytes())
+        self._await("collector", "collector ready")
 
     def start_agent(self, device: str, bundle: Path, seed: int) -> None:
         """Start an agent on a simulated machine."""
@@ -106,6 +110,7 @@ class Plant:
 
     def _start(self, name: str, *arguments: str) -> None:
         log = self.folder / f"{name}.log"
+        begin = len(log.read_text(errors="replace")) if log.exists() else 0
         with log.open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lineside_cli.main", *arguments],
@@ -117,17 +122,14 @@ class Plant:
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it only calls prctl
             )
-        self._services[name] = Service(process, log)
+        self._services[name] = Service(process, log, begin)
 
-    def _await(self, name: str, ready: object) -> None:
+    def _await(self, name: str, word: str) -> None:
+        service = self._services[name]
         deadline = time.monotonic() + _START_S
-        while not ready():  # type: ignore[operator]
-            service = self._services[name]
+        while word not in service.log.read_text(errors="replace")[service.begin :]:
             if service.process.poll() is not None or time.monotonic() > deadline:
-                raise LinesideError(
-                    f"The {name} did not start: {_last_line(service.log)}",
-                    hint=f"Its log is {service.log}.",
-                )
+                raise LinesideError(f"The {name} did not start: {_last_line(service.log)}")
             time.sleep(0.05)
 
 
@@ -146,4 +148,4 @@ def _port() -> int:
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing."
+    return lines[-1].removeprefix("lineside: ") if lines else "it said nothing."

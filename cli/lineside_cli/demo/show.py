@@ -27,13 +27,23 @@ _PATIENCE_S = 20.0
 def run(folder: Path | None, port: int | None, *, keep: bool) -> int:
     """Run the demo. Returns 0 if nothing was lost, nothing repeated, and the fault was seen; 1 otherwise."""
     console = Console()
-    with _workplace(folder) as place, _sigterm_as_ctrl_c():
-        bundle = _export(console, place)
+    with _signals_as_ctrl_c(), _workplace(folder) as place:
         plant = Plant(place, port)
+        bundle = _export(console, place)
         try:
             return _perform(console, plant, bundle, keep=keep)
+        except KeyboardInterrupt:
+            console.print("\nStopping: the agents first, the broker last.")
+            raise
         finally:
             plant.close()
+            console.print(_goodbye(folder), style="dim")
+
+
+def _goodbye(folder: Path | None) -> str:
+    if folder is None:
+        return "All files of the demo are deleted; --folder DIR keeps them."
+    return f"Model, bundle, settings, logs and the collector's file are in {folder}."
 
 
 def _export(console: Console, place: Path) -> Path:
@@ -150,10 +160,12 @@ def _workplace(folder: Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM unwind as Ctrl-C does, so that no process and no file is left behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal unwind as Ctrl-C does, so that no process and no file is left behind."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -11,6 +11,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -125,19 +126,13 @@ class View:
             self._tell(Text(f"{device} predicts {label} ({said.probability or 0:.0%})", style=style))
 
     def _render(self) -> RenderableType:
-        table = Table(title="Lineside demo: two machines, live over MQTT", title_justify="left")
-        for column in (
-            "device",
-            "state",
-            "predicts",
-            "probability",
-            "live",
-            "late",
-            "outbox",
-            "memory",
-            "inference",
-        ):
-            table.add_column(column, justify="left" if column in ("device", "state", "predicts") else "right")
+        table = Table(
+            title="Lineside demo: two machines, live over MQTT", title_justify="left", box=SIMPLE_HEAD
+        )
+        for column in ("device", "state", "predicts"):
+            table.add_column(column, no_wrap=True)
+        for column in ("prob.", "live", "again", "waiting", "memory", "us"):
+            table.add_column(column, justify="right", no_wrap=True)
         for device, seen in self.devices.items():
             table.add_row(device, *_cells(seen))
         with self._lock:
@@ -154,9 +149,9 @@ def _cells(seen: Seen) -> list[RenderableType]:
         "" if said is None or said.probability is None else f"{said.probability:.0%}",
         str(seen.live),
         "" if beat is None else str(beat.replayed),
-        "" if beat is None else f"{beat.outbox_messages} waiting",
+        "" if beat is None else str(beat.outbox_messages),
         "" if beat is None or beat.memory_bytes is None else f"{beat.memory_bytes / 1e6:.0f} MB",
-        "" if beat is None or beat.inference_us is None else f"{beat.inference_us:.0f} us",
+        "" if beat is None or beat.inference_us is None else f"{beat.inference_us:.0f}",
     ]
 
 

@@ -53,6 +53,11 @@ class CsvFile:
         self._columns = [self._index(name) for name in columns] or self._numeric(sample)
         self.channels = tuple(self._header[index] for index in self._columns)
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of all columns, those of the channels and the others."""
+        return tuple(self._header)
+
     def pieces(self) -> Iterator[Piece]:
         """Read the file from its beginning. Raises InputError naming the line and the column."""
         with self._rows() as (_, rows):

@@ -28,6 +28,9 @@ class Lines(Protocol):
     channels: tuple[str, ...]
     header: bool
 
+    def choose(self, channels: Sequence[str]) -> None:
+        """Read only these channels from now on."""
+
     def parse(self, line: bytes) -> Line:
         """Read a line. Raises ValueError saying what is wrong with it."""
 
@@ -45,10 +48,14 @@ class CsvLines:
             raise ValueError("it must name each column, no two alike")
         if all(map(_is_number, self._names)):
             raise ValueError("it must name the columns, and has numbers")
-        self.channels = _chosen(self._names, timestamp, columns)
-        self._columns = [self._names.index(name) for name in self.channels]
+        self.choose(_chosen(self._names, timestamp, columns))
         self._time = self._names.index(timestamp) if timestamp in self._names else None
         self._times = _Times()
+
+    def choose(self, channels: Sequence[str]) -> None:
+        """Read only these channels from now on."""
+        self.channels = tuple(channels)
+        self._columns = [self._names.index(name) for name in self.channels]
 
     def parse(self, line: bytes) -> Line:
         """Read a line. Raises ValueError saying what is wrong with it."""
@@ -75,6 +82,10 @@ class JsonLines:
         self.channels = _chosen(names, timestamp, columns)
         self._timestamp = timestamp
         self._times = _Times()
+
+    def choose(self, channels: Sequence[str]) -> None:
+        """Read only these channels from now on."""
+        self.channels = tuple(channels)
 
     def parse(self, line: bytes) -> Line:
         """Read a line. Raises ValueError saying what is wrong with it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +38,11 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give back what the sensor holds. May be called twice."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A sensor that can leave out channels, so that what nobody wants need not even be a number."""
+
+    def choose(self, channels: Sequence[str]) -> None:
+        """Give only these channels from now on, in this order."""

@@ -21,7 +21,7 @@ from lineside_agent.sensors.sensor import Block, EndOfReadings
 from lineside_contract.errors import SensorError, nearest
 
 _SLOW = ("temperature_c", "current_a", "speed_rpm")
-_CHANNELS = {
+CHANNELS = {
     "waveform": ("vibration_x_g", "vibration_y_g", *_SLOW),
     "indicators": (*INDICATORS, *_SLOW),
 }
@@ -86,10 +86,10 @@ def simulate(settings: Settings, seconds: float, faults: Sequence[Fault] = ()) -
     while source.position_s < seconds:
         blocks.append(source.next(_severities([*settings.faults, *faults], source.position_s)))
     timestamps = np.concatenate([block.timestamps for block in blocks] or [np.empty(0, np.int64)])
-    width = len(_CHANNELS[settings.output])
+    width = len(CHANNELS[settings.output])
     values = np.concatenate([block.values for block in blocks] or [np.empty((0, width), np.float32)])
     within = timestamps <= round(seconds * 1e9)
-    return Recording(timestamps[within], values[within], _CHANNELS[settings.output])
+    return Recording(timestamps[within], values[within], CHANNELS[settings.output])
 
 
 class Simulated:
@@ -106,7 +106,7 @@ class Simulated:
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of the values' columns."""
-        return _CHANNELS[self._settings.output]
+        return CHANNELS[self._settings.output]
 
     def read(self) -> Block:
         """Wait until the next stretch has been measured and return it; raise EndOfReadings after the last one.

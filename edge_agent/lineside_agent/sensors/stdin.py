@@ -6,6 +6,7 @@ import os
 import select
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -82,6 +83,10 @@ class Stdin:
             timestamps.append(now if timestamp is None else timestamp)
             values.append(row)
         return Block(np.array(timestamps, np.int64), _float32(values, len(self.channels)))
+
+    def choose(self, channels: Sequence[str]) -> None:
+        """Give only these channels: what stands in other columns is not looked at."""
+        self._lines.choose(channels)
 
     def close(self) -> None:
         """Leave standard input to whoever owns it."""
