@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lineside_agent.model import Answers, Model, write_golden
 from lineside_contract.manifest import Task
+from lineside_export.ask import ask
 from lineside_export.margins import tied
 
 MOST_ROWS = 64
@@ -31,7 +32,7 @@ def choose(model: Model, inputs: NDArray[np.float32], plain: Answers | None, tas
     `plain` holds the float32 model's answers to the same inputs if `model` is quantized. Then a device may
     miss the expected answer by as much as quantization moved it: another processor rounds to other steps.
     """
-    answers = model.predict(inputs)
+    answers = ask(model, inputs)
     tolerance = _EXACT if plain is None else _moved(answers, plain)
     limits = {
         name: tolerance * np.maximum(1, np.abs(columns))

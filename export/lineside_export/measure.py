@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lineside_agent.model import Answers, Model
 from lineside_contract.errors import BundleError
 from lineside_contract.manifest import Candidate, Outputs
+from lineside_export.ask import ask
 from lineside_export.candidates import Variant
 from lineside_export.convert import INPUT
 from lineside_export.metrics import Metric, agreement, largest_difference
@@ -62,7 +63,7 @@ def _judge(variant: Variant, outputs: Outputs, truth: Truth) -> tuple[Measured, 
         return Measured(_candidate(variant, verdict, variant.reason)), None
     try:
         session = Model(variant.model, INPUT, outputs)
-        answers = session.predict(truth.inputs)
+        answers = ask(session, truth.inputs)
     except BundleError as error:
         return Measured(_candidate(variant, "failed", f"failed: {error.message}")), None
     except Exception as error:  # onnxruntime's errors share no base class

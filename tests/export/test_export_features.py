@@ -20,10 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from lineside_agent.model import Model
+from lineside_agent.model import Answers, Model
 from lineside_agent.sensors.bearing import Bearing, defect_orders
 from lineside_agent.sensors.simulated import Fault, Settings, simulate
 from lineside_contract.bundle import Bundle
+from lineside_export.ask import ask
 from lineside_export.convert.sklearn import OPSETS
 from lineside_export.features import WindowFeatures
 from lineside_export.features.graph import register
@@ -426,3 +427,25 @@ def test_bearing_faults_are_told_apart_on_a_device(work) -> None:
     assert np.mean(answers.label == truth) > 0.95
     # What the features are for: a forest of the readings themselves learns next to nothing.
     assert raw.score(unseen, truth) < 0.7
+
+
+class _Counting:
+    """A model that answers with its rows' first value, and remembers how many it was asked about at once."""
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def predict(self, inputs) -> Answers:
+        self.asked.append(len(inputs))
+        return Answers(inputs[:, 0].astype(np.int64), None, None, inputs[:, :1])
+
+
+def test_many_long_windows_are_asked_about_in_pieces(monkeypatch) -> None:
+    monkeypatch.setattr("lineside_export.ask.MOST_VALUES", 100)
+    rows = np.arange(250, dtype=np.float32).reshape(-1, 10)
+    model = _Counting()
+    answers = ask(model, rows)
+    assert model.asked == [10, 10, 5]
+    np.testing.assert_array_equal(answers.label, rows[:, 0])
+    np.testing.assert_array_equal(answers.scores, rows[:, :1])
+    assert answers.probabilities is None
