@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lineside_agent import settings as settings_module
 from lineside_agent.admission import admit
@@ -34,6 +35,11 @@ from lineside_contract.errors import InputError, LinesideError, SensorError
 from lineside_contract.topics import Kind, device_topic
 
 _UNSIGNED = "signatures are not asked for (no trusted_keys)"
+
+# From what on the pace of the first readings is taken for the sensor's, and how far it may be off.
+_ENOUGH_READINGS = 10
+_ENOUGH_SECONDS = 0.05
+_PLAINLY = 0.1
 
 
 class Result(NamedTuple):
@@ -157,8 +163,26 @@ def _channels(settings: Settings, bundle: Bundle, reading: _Reading) -> Found:
             notes.append(
                 f"{channel.name} is {value:g}, trained on {channel.minimum:g} to {channel.maximum:g}"
             )
+    if note := rate_note(bundle.manifest.sampling_rate_hz, reading.block.timestamps):
+        notes.append(note)
     detail = f"the model's {len(channels)} are among them"
     return Found(None, detail + ("; note: " + "; ".join(notes) if notes else ""))
+
+
+def rate_note(sampling_rate_hz: float | None, timestamps: NDArray[np.int64]) -> str:
+    """Say by how much a block's readings plainly come faster or slower than the model's, or nothing.
+
+    timestamps: int64 nanoseconds, shape (n,). A few readings, or a burst that had waited, tell nothing.
+    """
+    if sampling_rate_hz is None or len(timestamps) < _ENOUGH_READINGS:
+        return ""
+    seconds = float(timestamps[-1] - timestamps[0]) / 1e9
+    if seconds < _ENOUGH_SECONDS:
+        return ""
+    found = (len(timestamps) - 1) / seconds
+    if abs(found - sampling_rate_hz) <= _PLAINLY * sampling_rate_hz:
+        return ""
+    return f"{found:g} readings come in a second, trained on {sampling_rate_hz:g}"
 
 
 def _state(settings: Settings) -> Found:
