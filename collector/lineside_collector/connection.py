@@ -1,6 +1,10 @@
 """One connection to an MQTT broker, from the CONNECT to its end.
 
-    TCP, CONNECT -> CONNACK -> SUBSCRIBE -> SUBACK -> retained `online` -> messages ... -> last word
+    TCP, CONNECT -> CONNACK -> SUBSCRIBE -> messages of the session ... -> SUBACK -> retained `online`
+                                         -> messages ... -> last word
+
+A broker may send everything that it kept for the session before it answers the SUBSCRIBE (Mosquitto does, with no
+limit), so messages are handed out and acknowledged from the first moment, and the SUBACK comes when it comes.
 
 paho is run by this module's own poll, in the caller's thread: its callbacks only leave a note, because
 calling back into paho from a callback can deadlock, and a thread of its own would cost a switch a message.
@@ -67,11 +71,13 @@ class Connection:
         self._waiting_bytes = 0
         self._connack: str | None = None
         self._suback: list[bool] | None = None
+        self._answer_by = 0.0
         self._end = ""
+        self.online = False
         self._client = self._make_client()
 
     def open(self) -> None:
-        """Connect, subscribe, and say `online` once the subscriptions are granted.
+        """Connect and subscribe. `online` is said, and set, by `receive` once the subscriptions are granted.
 
         Raises NotDelivered if the broker is not there, BrokerRefused if it says no.
         """
@@ -98,17 +104,35 @@ class Connection:
         topics = [(device_topic(self._settings.site, "+", kind), 1) for kind in KINDS]
         # Its own status at QoS 0: only what is said while it is here matters.
         self._client.subscribe([*topics, (self._status_topic, 0)])
-        self._await(lambda: self._suback is not None, deadline)
-        if self._suback is not None and any(self._suback):
+        self._answer_by = time.monotonic() + HANDSHAKE_S
+
+    def _greet(self) -> None:
+        """Say `online` once the broker has granted what was asked for."""
+        if self._suback is None:
+            if self._waiting:
+                self._answer_by = time.monotonic() + HANDSHAKE_S
+            elif time.monotonic() > self._answer_by:
+                self._client.disconnect()
+                raise NotDelivered(f"The broker {self._settings.address} does not answer.")
+        elif any(self._suback):
+            self._client.disconnect()
             raise BrokerRefused(
-                f"{self._settings.address} does not let this collector subscribe to {topics[0][0]}.",
-                hint="Give its user the right to read the site's topics.",
+                f"{self._settings.address} does not let this collector read the topics of its site.",
+                hint=f"Give its user the right to read {device_topic(self._settings.site, '+', KINDS[0])}"
+                " and the site's other topics.",
             )
-        self._say("online")
+        else:
+            self._say("online")
+            self.online = True
 
     def receive(self, limit: int, timeout: float) -> list[Note]:
-        """Return up to `limit` messages, waiting for the first up to `timeout` seconds. Raises NotDelivered."""
+        """Return up to `limit` messages, waiting for the first up to `timeout` seconds.
+
+        Raises NotDelivered, and BrokerRefused if a subscription is refused.
+        """
         self._poll(0 if self._waiting else timeout)
+        if not self.online:
+            self._greet()
         found: list[Note] = []
         while self._waiting and len(found) < limit:
             note = self._waiting.popleft()

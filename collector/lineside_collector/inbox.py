@@ -67,7 +67,7 @@ class MqttInbox:
     @property
     def connected(self) -> bool:
         """Whether the broker is there and has granted the subscriptions."""
-        return self._connection is not None
+        return self._connection is not None and self._connection.online
 
     def receive(self, limit: int, timeout: float) -> list[Received]:
         """Wait for messages; see `Inbox.receive`."""
@@ -79,6 +79,8 @@ class MqttInbox:
         except NotDelivered as error:
             self._lost(str(error))
             return []
+        if self._connection.online:
+            self._say(logging.INFO, "collector ready")
         return [Received(*message) for message in found]
 
     def publish(self, topic: str, payload: bytes) -> None:
@@ -109,7 +111,6 @@ class MqttInbox:
             return False
         self._connection = connection
         self._connected_at = self._clock()
-        self._say(logging.INFO, "collector ready")
         return True
 
     def _lost(self, reason: str) -> None:

@@ -37,8 +37,11 @@ _LIVE_ENTRIES = 2000
 _SETTLE_S = 1.0
 # A retained word may be stale: after a crash of the broker the collector itself may still be on its way back.
 _SETTLE_RETAINED_S = 5.0
+# A connection that lasted this long was a good one: the next failure begins with the shortest pause again.
+_GOOD_CONNECTION_S = 10.0
 _SAVE_CURSOR_S = 1.0
 _LONGEST_POLL_S = 1.0
+_MOST_COLLECTORS = 100
 
 
 class Address(NamedTuple):
@@ -79,6 +82,8 @@ class Deliver:
         self._in_flight: dict[int, Entry] = {}
         self._collectors: dict[str, str] = {}  # run by id of those online
         self._failures = 0
+        self._short_lived = 0
+        self._connected_at = 0.0
         self._connect_at = 0.0
         self._save_at = 0.0
         self._refused = ""
@@ -158,21 +163,22 @@ class Deliver:
             self._put_off(now, error)
             return
         log.info("connected to %s", self._reconnect.url)
-        self._failures = 0
+        self._connected_at = now
         self._refused = ""
         self._collectors.clear()
         self._catch_up.call(Pass(now, until, unsent=self._promise_collector, paced=True))
 
     def _put_off(self, now: float, error: NotDelivered | BrokerRefused) -> None:
         self.connected = False
-        # A refusal will not change by itself: say it once, and ask again at the longest interval.
-        longest = self._reconnect.reconnect_max_s
-        pause = min(longest, self._reconnect.reconnect_min_s * 2 ** min(self._failures, 30))
-        if isinstance(error, BrokerRefused):
-            pause = longest
         if str(error) != self._refused:
             log.error("%s Readings are kept in the outbox meanwhile.", error)
         self._refused = str(error)
+        # A refusal will not change by itself: ask again at the longest interval.
+        self._back_off(now, 30 if isinstance(error, BrokerRefused) else self._failures)
+
+    def _back_off(self, now: float, failures: int) -> None:
+        settings = self._reconnect
+        pause = min(settings.reconnect_max_s, settings.reconnect_min_s * 2 ** min(failures, 30))
         self._failures += 1
         # Jitter spreads a fleet that was cut off at the same moment (AWS, «Exponential backoff and jitter»).
         self._connect_at = now + pause * random.uniform(0.5, 1.0)
@@ -247,6 +253,8 @@ class Deliver:
     def _on_collector(self, status: messages.CollectorStatus, retained: bool) -> None:
         if status.state != "online":
             self._collectors.pop(status.collector, None)
+        elif len(self._collectors) >= _MOST_COLLECTORS and status.collector not in self._collectors:
+            log.warning("more than %d collectors say that they are there", _MOST_COLLECTORS)
         elif self._collectors.get(status.collector) != status.run:
             self._collectors[status.collector] = status.run
             at = self._clock.monotonic() + (_SETTLE_RETAINED_S if retained else _SETTLE_S)
@@ -255,12 +263,19 @@ class Deliver:
     def _on_lost(self, reason: str) -> None:
         if not self.connected:
             return
+        now = self._clock.monotonic()
+        if now - self._connected_at >= _GOOD_CONNECTION_S:
+            self._failures = self._short_lived = 0
+        else:
+            self._short_lived += 1
+        if self._short_lived >= 3:
+            reason += ". It never lasts: does another agent use this device's name?"
         log.warning("the connection is lost: %s", reason)
         self.connected = False
         self._in_flight.clear()
         self._live.clear()
         self._catch_up.cancel()
-        self._connect_at = self._clock.monotonic()
+        self._back_off(now, self._failures)
 
     # What is done every now and then.
 

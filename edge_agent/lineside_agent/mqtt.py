@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from collections import deque
 from typing import Any
@@ -23,6 +24,8 @@ _REFUSALS = {
     "Not authorized": "does not let this user in",
     "Client identifier not valid": "does not accept the device's name as client id",
 }
+# What paho raises on packets that are too short, too long or otherwise not MQTT.
+_NONSENSE = (ValueError, IndexError, KeyError, struct.error)
 _HINT = "Check [broker] username and the variable LINESIDE__BROKER__PASSWORD."
 
 
@@ -50,7 +53,7 @@ class MqttBroker:
         try:
             client.connect(*self._settings.address[:2], self._settings.keepalive_s)
             self._await_answer(client)
-        except (OSError, ValueError) as error:
+        except (OSError, *_NONSENSE) as error:
             self.drop()
             raise NotDelivered(f"{where} cannot be reached: {_reason(error)}.") from error
         if self._refused is not None:
@@ -87,11 +90,15 @@ class MqttBroker:
             wait = 0.0 if pending or self._happened else seconds
             readers: list[Any] = [sock, wake]
             readable, writable, _ = select.select(readers, writers, [], wait)
-            if writable:
-                client.loop_write()
-            if pending or sock in readable:
-                client.loop_read()
-            client.loop_misc()
+            try:
+                if writable:
+                    client.loop_write()
+                if pending or sock in readable:
+                    client.loop_read()
+                client.loop_misc()
+            except _NONSENSE as error:
+                self.drop()
+                self._happened.append(Lost(f"the broker sent something that is not MQTT ({error})"))
         happened = list(self._happened)
         self._happened.clear()
         return happened
@@ -165,7 +172,10 @@ class MqttBroker:
         self._happened.append(Acknowledged(mid))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._happened.append(Received(message.topic, bytes(message.payload), message.retain))
+        try:
+            self._happened.append(Received(message.topic, bytes(message.payload), message.retain))
+        except UnicodeDecodeError:
+            pass  # no topic that we asked for
 
     def _on_socket_open(self, _client: Client, _data: Any, sock: Any) -> None:
         # Without this the kernel retries into a dead link for a quarter of an hour.

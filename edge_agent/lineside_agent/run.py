@@ -29,10 +29,11 @@ log = logging.getLogger(__name__)
 
 # After a request to stop, how long what is in flight may still be acknowledged.
 _LAST_WORDS_S = 2.0
+_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
 
 def run(settings: Settings) -> int:
-    """Run the agent until it is told to stop or its sensor has ended, and return the exit code.
+    """Run the agent until it is told to stop or its sensor has ended; return the exit code, 130 for Ctrl-C.
 
     Raises InputError (before anything is published) if the bundle, the sensor's channels or the state folder
     cannot be used.
@@ -42,12 +43,18 @@ def run(settings: Settings) -> int:
     lock = _lock_state(settings.state)
     try:
         agent = Agent(settings, clock, stop)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        numbers: list[int] = []
+
+        def on_signal(number: int, _frame: object) -> None:
+            numbers.append(number)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, on_signal)
         agent.run()
     finally:
         os.close(lock)
-    return 0
+    return _INTERRUPTED if signal.SIGINT in numbers else 0
 
 
 class Agent:

@@ -345,3 +345,36 @@ def test_what_was_put_is_committed_in_time_though_nothing_more_comes(rig: Rig) -
     assert rig.outbox.commit_at is not None
     rig.run_for(0.5)
     assert rig.outbox.commit_at is None
+
+
+def test_connections_that_never_last_are_told_with_their_likely_cause_and_back_off(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two agents of one name throw each other off: that must not become a storm."""
+    began = rig.clock.time
+    while rig.clock.time < began + 100:
+        rig.deliver.deliver_once()
+        if rig.deliver.connected:
+            rig.broker.lose()
+    assert len(rig.broker.attempts) < 20
+    assert "does another agent use this device's name?" in caplog.text
+
+
+def test_after_a_good_connection_the_next_one_comes_soon(rig: Rig) -> None:
+    rig.broker.refusal = NotDelivered("Not there.")
+    rig.run_for(60)
+    rig.broker.refusal = None
+    rig.run_for(60)
+    assert rig.deliver.connected
+    rig.broker.lose()
+    rig.run_for(1.5)
+    assert rig.deliver.connected
+
+
+def test_rogue_collectors_do_not_fill_the_memory(rig: Rig) -> None:
+    rig.run()
+    for number in range(500):
+        status = CollectorStatus(ts=0, collector=f"c{number}", run="r", state="online")
+        rig.broker.receive(COLLECTOR, encode(status))
+    rig.run()
+    assert len(rig.deliver._collectors) <= 100

@@ -284,7 +284,7 @@ def test_a_stop_in_mid_stream_is_clean_and_nothing_is_left_behind(line: Line, na
     agent = line.start_agent()
     wait_until(lambda: line.count() > 50, "first predictions")
     began = time.monotonic()
-    assert agent.stop(signal.SIGINT) == 0
+    assert agent.stop(signal.SIGINT) == 130
     assert time.monotonic() - began < 4
     wait_until(lambda: line.device_state() == "stopped", "a clean stop")
     assert_complete(line.stored()[1])
