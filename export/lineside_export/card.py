@@ -89,7 +89,8 @@ def _metrics(manifest: Manifest, evidence: Evidence) -> str:
 
 def _checks(manifest: Manifest, verification: Verification) -> str:
     text = (
-        f"The float32 export was held against scikit-learn on {verification.rows} rows of the data and on "
+        "The exact export (float32, or compact trees) was held against scikit-learn on "
+        f"{verification.rows} rows of the data and on "
         f"{verification.made} rows made to hurt (extremes, zeros, tree thresholds and their neighbours): "
         f"{STATED}. {verification.ties} of these rows are ties, where either label is right."
     )

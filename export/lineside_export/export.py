@@ -1,6 +1,6 @@
 """From a trained model to a bundle: the steps, in order.
 
-model file --load--> estimator --convert--> float32 graph --verify--> variants --measure--> candidates
+model file --load--> estimator --writings--> exact models --verify--> variants --measure--> candidates
 CSV file --rows, windows--> inputs --split--> calibration rows --------^             ^         |
                                          '--> held-back rows ------------------------'       pick --> bundle
 """
@@ -12,17 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import onnx
 from msgspec.structs import replace
 
-from lineside_agent.model import Model
 from lineside_contract.bundle import CARD, GOLDEN, LARGEST_BYTES, MODEL, write_bundle
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Manifest, Outputs
-from lineside_export import card, schema
+from lineside_export import card
 from lineside_export.assemble import Judgement, make_golden, make_manifest
-from lineside_export.candidates import variants
-from lineside_export.convert import INPUT, convert
+from lineside_export.candidates import Variant, variants
 from lineside_export.features.agree import check_channels, check_window
 from lineside_export.load import load_model
 from lineside_export.measure import Measured, Truth, measure
@@ -31,7 +28,8 @@ from lineside_export.settings import Settings, destination
 from lineside_export.signing.keys import load_private_key
 from lineside_export.signing.sign import signer
 from lineside_export.subject import Subject, metric_rows, prepare, truth, unknown_targets
-from lineside_export.verify import Verification, refuse, verify
+from lineside_export.verify import Verification, trials
+from lineside_export.writings import Sound, sound, writings
 
 # Fewer held-back rows than this say little about a loss of half a percent.
 _FEW_ROWS = 100
@@ -67,12 +65,12 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     subject = prepare(loaded.model, settings)
     check_channels(loaded.model, subject.data.channels)
     report("converting to ONNX")
-    graph = convert(subject.model, subject.schema)
-    outputs = _outputs(subject, graph)
+    found = writings(subject)
     report("comparing with scikit-learn")
-    verification = _verify(subject, graph, outputs, settings)
+    exact = sound(subject, found, trials(subject, settings.seed), allow=settings.allow_mismatch)
+    outputs, verification = exact.outputs, exact.verification
     report("writing it in every way")
-    ways = variants(graph, subject.data.inputs[subject.rows.calibration])
+    ways = _ways(exact, subject)
     report("measuring")
     judged_by = truth(subject)
     measured = measure(ways, outputs, judged_by)
@@ -90,15 +88,12 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     return Exported(manifest, None if settings.dry_run else where.path, text, notes)
 
 
-def _outputs(subject: Subject, graph: onnx.ModelProto) -> Outputs:
-    return schema.outputs(subject.schema, [output.name for output in graph.graph.output], subject.targets)
-
-
-def _verify(subject: Subject, graph: onnx.ModelProto, outputs: Outputs, settings: Settings) -> Verification:
-    verification = verify(subject, Model(graph.SerializeToString(), INPUT, outputs), settings.seed)
-    if not settings.allow_mismatch:
-        refuse(verification)
-    return verification
+def _ways(exact: Sound, subject: Subject) -> list[Variant]:
+    first = exact.writings[0]
+    ways = [*(writing.variant for writing in exact.writings), *exact.others]
+    if first.graph is None:
+        return ways
+    return [*ways, *variants(first.graph, subject.data.inputs[subject.rows.calibration])]
 
 
 def _judge(

@@ -21,9 +21,9 @@ def pick(
 ) -> list[Candidate]:
     """Give every candidate its verdict and reason. Exactly one is chosen.
 
-    The first candidate is float32; those already dropped or failed stay so. `original` is the original
-    model's metric, `tolerance` how much of it (absolute) may be lost. float32 is never dropped: it was held
-    against the original row by row, and can only differ at ties.
+    The first candidate is exact: float32, or trees written compactly; those already dropped or failed stay so.
+    `original` is the original model's metric, `tolerance` how much of it (absolute) may be lost. The first is
+    never dropped: it was held against the original row by row, and can only differ at ties.
     """
     plain = candidates[0]
     judged = [_drop(candidate, plain, original, tolerance) for candidate in candidates]
@@ -42,7 +42,7 @@ def _drop(candidate: Candidate, plain: Candidate, original: float, tolerance: fl
         )
     size, latency = _size(candidate, plain), _latency(candidate, plain)
     if size >= 1 and latency >= 1 - NOISE:
-        return replace(candidate, verdict="dropped", reason="neither smaller nor faster than float32")
+        return replace(candidate, verdict="dropped", reason=f"neither smaller nor faster than {plain.name}")
     return candidate
 
 
@@ -58,7 +58,7 @@ def _praise(best: Candidate, plain: Candidate, objective: Objective) -> str:
     if best is plain:
         return f"best for {objective}: nothing else is worth its loss"
     return (
-        f"best for {objective}: {_size(best, plain):.0%} of float32's bytes, "
+        f"best for {objective}: {_size(best, plain):.0%} of {plain.name}'s bytes, "
         f"{_latency(best, plain):.0%} of its latency"
     )
 

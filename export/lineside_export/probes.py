@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_export.trees import splits
+from lineside_export.trees.inside import splits
 
 # Each threshold gives three rows; a forest has a hundred thousand, of which these many are tried.
 MOST_THRESHOLDS = 2000

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_agent.model import Model
+from lineside_agent.model import Answers, Model
 from lineside_contract.errors import InputError
 from lineside_export import reference
-from lineside_export.check import Comparison, compare
+from lineside_export.ask import ask
+from lineside_export.check import compare
 from lineside_export.probes import probes
 from lineside_export.subject import Subject
 
@@ -28,16 +29,33 @@ class Verification(NamedTuple):
     doubt: str
 
 
-def verify(subject: Subject, model: Model, seed: int) -> Verification:
-    """Compare a converted model with the original. Raises InputError only if scikit-learn refuses the rows."""
+class Trials(NamedTuple):
+    """What a model is asked: the user's rows (their indices), rows made to hurt, and the original's answers."""
+
+    chosen: NDArray[np.intp]
+    made: NDArray[np.float32]
+    expected: tuple[Answers, Answers]
+
+
+def trials(subject: Subject, seed: int) -> Trials:
+    """Let the original answer once what every writing is asked. Raises InputError if it refuses the rows."""
     chosen = _chosen(subject, seed)
-    given = _compare(subject, model, subject.data.inputs[chosen])
-    made_rows = probes(subject.model, subject.data.inputs, seed)
-    made = _compare(subject, model, made_rows)
+    made = probes(subject.model, subject.data.inputs, seed)
+    expected = [
+        reference.answer(subject.model, subject.schema, rows) for rows in (subject.data.inputs[chosen], made)
+    ]
+    return Trials(chosen, made, (expected[0], expected[1]))
+
+
+def verify(subject: Subject, model: Model, asked: Trials) -> Verification:
+    """Compare a converted model with the original."""
+    task = subject.schema.task
+    given = compare(asked.expected[0], ask(model, subject.data.inputs[asked.chosen]), task)
+    made = compare(asked.expected[1], ask(model, asked.made), task)
     doubts = []
     if given.mismatches:
         shown = [
-            f"line {subject.data.lines[chosen[mismatch.row]]}: {mismatch}"
+            f"line {subject.data.lines[asked.chosen[mismatch.row]]}: {mismatch}"
             for mismatch in given.mismatches[:_SHOWN]
         ]
         doubts.append(f"{len(given.mismatches)} of {given.rows} rows ({'; '.join(shown)})")
@@ -45,7 +63,7 @@ def verify(subject: Subject, model: Model, seed: int) -> Verification:
         first = made.mismatches[0]
         doubts.append(
             f"{len(made.mismatches)} of {made.rows} rows made to test it "
-            f"(at {_values(made_rows[first.row])}: {first})"
+            f"(at {_values(asked.made[first.row])}: {first})"
         )
     estimator = subject.schema.estimator
     doubt = f"The exported model does not answer as scikit-learn's {estimator} does: it differs in "
@@ -53,14 +71,13 @@ def verify(subject: Subject, model: Model, seed: int) -> Verification:
     return Verification(given.rows, made.rows, given.ties + made.ties, doubt)
 
 
-def refuse(verification: Verification) -> None:
-    """Raise InputError if there is any doubt."""
-    if verification.doubt:
-        raise InputError(
-            verification.doubt,
-            hint="The converter does not know this model well; use another estimator, "
-            "or write it all the same with --allow-mismatch.",
-        )
+def refusal(verification: Verification) -> InputError:
+    """Return what to raise for a verification that left a doubt."""
+    return InputError(
+        verification.doubt,
+        hint="The converter does not know this model well; use another estimator, "
+        "or write it all the same with --allow-mismatch.",
+    )
 
 
 def _chosen(subject: Subject, seed: int) -> NDArray[np.intp]:
@@ -69,11 +86,6 @@ def _chosen(subject: Subject, seed: int) -> NDArray[np.intp]:
     if len(other) > room:
         other = np.sort(np.random.default_rng(seed).choice(other, room, replace=False))
     return np.sort(np.concatenate([held_back[:MOST_ROWS], other]))
-
-
-def _compare(subject: Subject, model: Model, inputs: NDArray[np.float32]) -> Comparison:
-    expected = reference.answer(subject.model, subject.schema, inputs)
-    return compare(expected, model.predict(np.ascontiguousarray(inputs)), subject.schema.task)
 
 
 def _values(row: NDArray[np.float32]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -12,6 +13,7 @@ from skl2onnx import convert_sklearn
 from skl2onnx._supported_operators import _get_sklearn_operator_name
 from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.pipeline import make_pipeline
 
 from lineside_contract.errors import InputError
 from lineside_export.convert import INPUT
@@ -35,6 +37,19 @@ def convert(model: Any, schema: Schema) -> onnx.ModelProto:
     options = window_features.options(bare)
     if for_last := _options(last, schema):
         options[id(last)] = for_last
+    graph = _converted(bare, last, schema, options)
+    set_opsets(graph)
+    return graph
+
+
+def convert_steps(steps: Sequence[Any], schema: Schema) -> onnx.ModelProto:
+    """Write fitted transformers, one after the other, as a graph with one output. Raises InputError."""
+    window_features.register()
+    bare = unwrap(make_pipeline(*copy.deepcopy(list(steps))))
+    return _converted(bare, bare, schema, window_features.options(bare))
+
+
+def _converted(bare: Any, last: Any, schema: Schema, options: dict[int, Any]) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -50,7 +65,6 @@ def convert(model: Any, schema: Schema) -> onnx.ModelProto:
             f"{schema.estimator} cannot be exported: {_reason(error)}.",
             hint="Replace that part by one that has an ONNX converter: onnx.ai/sklearn-onnx lists them.",
         ) from error
-    set_opsets(graph)
     return graph
 
 

@@ -3,7 +3,3 @@
 estimator --extract, histogram--> Ensemble --fold--> Ensemble --shrink--> Compact --encode--> TreeEnsemble node
 steps before it: folded into the thresholds, or a graph by skl2onnx --------------write, links--> model bytes
 """
-
-from lineside_export.trees.inside import check_trees, parts, round_thresholds_down, splits
-
-__all__ = ["check_trees", "parts", "round_thresholds_down", "splits"]

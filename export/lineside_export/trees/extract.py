@@ -23,6 +23,16 @@ def extract(model: Any) -> Ensemble | None:
     return function(model) if function else None
 
 
+def node_count(model: Any) -> int:
+    """Return how many nodes a fitted estimator's trees have; 0 if it is none that `extract` knows."""
+    if type(model).__name__ not in _FAMILIES:
+        return 0
+    if hasattr(model, "_predictors"):
+        return sum(len(tree.nodes) for group in model._predictors for tree in group)
+    members = np.ravel(np.asarray(getattr(model, "estimators_", [model]), dtype=object))
+    return sum(member.tree_.node_count for member in members)
+
+
 def _joined(trees: Sequence[Any], columns: Sequence[Any] | None = None) -> Nodes:
     """Put scikit-learn's Tree objects together. `columns`, if given, names the features that each one sees."""
     counts = [tree.node_count for tree in trees]

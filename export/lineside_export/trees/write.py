@@ -41,9 +41,11 @@ def write(model: Any, schema: Schema, source: str, prepare: Prepare) -> bytes | 
     if folded is not None:
         return _model(folded, schema, _inputs(source, schema.features), source)
     graph = prepare(before).graph
-    result = graph.output[0].name
+    result = graph.output[0]
+    if len(graph.output) != 1 or result.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        return None
     del graph.output[:]
-    return _model(ensemble, schema, graph, result)
+    return _model(ensemble, schema, graph, result.name)
 
 
 def taken_apart(model: Any) -> tuple[list[Any], Any]:
@@ -81,7 +83,8 @@ def _model(ensemble: Ensemble, schema: Schema, before: onnx.GraphProto, source: 
     ]
     imports = [helper.make_opsetid(*entry) for entry in _OPSETS.items()]
     header = onnx.ModelProto(ir_version=_IR_VERSION, producer_name="lineside", opset_import=imports)
-    return header.SerializeToString() + message(_GRAPH, b"".join(graph))
+    head: bytes = header.SerializeToString()
+    return head + message(_GRAPH, b"".join(graph))
 
 
 def _sides(steps: Steps, categories: Sequence[Categorical], source: str) -> str:

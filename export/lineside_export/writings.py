@@ -1,0 +1,99 @@
+"""The exact ways to write a model: by its framework's converter, and trees also by Lineside's own writer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import onnx
+
+from lineside_agent.model import Model
+from lineside_contract.errors import BundleError, InputError
+from lineside_contract.manifest import Outputs
+from lineside_export import schema
+from lineside_export.candidates import COMPACT, ORIGINAL, Variant
+from lineside_export.convert import INPUT, convert
+from lineside_export.convert.sklearn import convert_steps
+from lineside_export.subject import Subject
+from lineside_export.trees.extract import node_count
+from lineside_export.trees.write import taken_apart, write
+from lineside_export.verify import Trials, Verification, refusal, verify
+
+# skl2onnx writes some ten thousand nodes a second, and its graph is only there to be compared with.
+MOST_NODES = 200_000
+
+
+class Writing(NamedTuple):
+    """A model file that should answer as the original does. `graph` is what other methods can work on."""
+
+    variant: Variant
+    graph: onnx.ModelProto | None = None
+
+    @property
+    def model(self) -> bytes:
+        """The file's bytes; none if this way was not tried or failed."""
+        return self.variant.model or b""
+
+
+class Sound(NamedTuple):
+    """The writings that do answer so, the one to compare with first; then those that do not, as variants."""
+
+    writings: list[Writing]
+    outputs: Outputs
+    verification: Verification
+    others: list[Variant]
+
+
+def writings(subject: Subject) -> list[Writing]:
+    """Write a model in every exact way. Raises InputError if there is none."""
+    compact = _compact(subject)
+    nodes = node_count(taken_apart(subject.model)[1])
+    if compact is not None and nodes > MOST_NODES:
+        reason = f"not tried: skl2onnx takes minutes for {nodes:,} nodes"
+        return [compact, Writing(Variant(ORIGINAL, None, reason))]
+    try:
+        graph = convert(subject.model, subject.schema)
+    except InputError as error:
+        if compact is None:
+            raise
+        return [compact, Writing(Variant(ORIGINAL, None, f"failed: {error.message}", failed=True))]
+    plain = Writing(Variant(ORIGINAL, graph.SerializeToString()), graph)
+    return [plain] if compact is None else [plain, compact]
+
+
+def _compact(subject: Subject) -> Writing | None:
+    try:
+        found = write(subject.model, subject.schema, INPUT, partial(convert_steps, schema=subject.schema))
+    except InputError:  # a step before the trees: converting the whole says which
+        return None
+    return None if found is None else Writing(Variant(COMPACT, found))
+
+
+def sound(subject: Subject, found: list[Writing], asked: Trials, *, allow: bool) -> Sound:
+    """Hold each writing against the original. Raises InputError if none answers alike, unless that is allowed."""
+    outputs = schema.outputs(subject.schema, _output_names(found), subject.targets)
+    tried = [(writing, _attempt(subject, writing, outputs, asked)) for writing in found if writing.model]
+    good = [each for each in tried if not each[1].doubt]
+    if not good:
+        if not allow:
+            raise refusal(tried[0][1])
+        good = tried[:1]
+    others = [writing.variant for writing in found if not writing.model]
+    others += [
+        Variant(writing.variant.name, None, f"failed: {verification.doubt}", failed=True)
+        for writing, verification in tried
+        if verification.doubt and writing is not good[0][0]
+    ]
+    return Sound([writing for writing, _ in good], outputs, good[0][1], others)
+
+
+def _attempt(subject: Subject, writing: Writing, outputs: Outputs, asked: Trials) -> Verification:
+    try:
+        return verify(subject, Model(writing.model, INPUT, outputs), asked)
+    except BundleError as error:
+        return Verification(0, 0, 0, error.message)
+
+
+def _output_names(found: list[Writing]) -> list[str]:
+    model = next(writing.model for writing in found if writing.model)
+    return [output.name for output in onnx.load_from_string(model).graph.output]
