@@ -6,6 +6,7 @@ only while it tells of drops that nobody has acknowledged.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from msgspec import Struct
 from lineside_agent.sealed import read_sealed, write_sealed
 from lineside_contract.messages import Range, Ranges
 from lineside_contract.ranges import SeqRanges
+
+log = logging.getLogger(__name__)
 
 
 class _Stored(Struct):
@@ -38,9 +41,12 @@ class Cursor:
         self._changed = False
         self._unsynced = False
         if (content := read_sealed(path)) is not None:
-            stored = msgspec.json.decode(content, type=_Stored)
-            self.settled = _from_wire(stored.settled)
-            self._untold = _from_wire(stored.unannounced)
+            try:
+                stored = msgspec.json.decode(content, type=_Stored)
+                self.settled, self._untold = _from_wire(stored.settled), _from_wire(stored.unannounced)
+            except ValueError as error:
+                # Another version's, perhaps. Without it everything is only sent again.
+                log.warning("%s cannot be used and is begun anew: %s", path.name, error)
 
     def of(self, boot: str) -> SeqRanges:
         """Return the settled numbers of a boot."""

@@ -70,8 +70,8 @@ class Outbox:
             self._log = SegmentLog(folder, self._segment_bytes)
         except OSError as error:
             raise InputError(
-                f"The outbox {folder} cannot be used: {error.strerror}.",
-                hint="Make room, or set `state` to a folder that this user may write to.",
+                f"The outbox cannot be used: {error.filename or folder}: {error.strerror}.",
+                hint="Make room, remove what is in the way, or set `state` to a folder that this user may write to.",
             ) from error
         self.boot = str(boot)
         self.previous = self._end_of(previous)

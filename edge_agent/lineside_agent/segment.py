@@ -25,7 +25,7 @@ from lineside_contract.files import sync_folder
 _RECORD = struct.Struct("<IIQIB")
 _BODY = struct.Struct("<QIB")
 _BODY_AT = _RECORD.size - _BODY.size
-_NAME = re.compile(r"(?P<number>[0-9]{12})-(?P<boot>.+)-(?P<first>[0-9]+)\.log")
+_NAME = re.compile(r"(?P<number>[0-9]{12,})-(?P<boot>.+)-(?P<first>[0-9]+)\.log")
 _READ_BYTES = 256 * 1024
 # JSON readers keep integers exactly only up to here. Whatever claims more is no record.
 _LARGEST_SEQ = 2**53
@@ -105,10 +105,13 @@ def sync(path: Path) -> None:
 
 
 def find(folder: Path) -> list[Segment]:
-    """Return the files of a folder in their order, with their sizes. Raises OSError."""
+    """Return the segments of a folder in their order, with their sizes; what is no plain file is left out.
+
+    Raises OSError.
+    """
     found = []
     for path in folder.iterdir():
-        if name := _NAME.fullmatch(path.name):
+        if (name := _NAME.fullmatch(path.name)) and path.is_file():
             segment = Segment(path, int(name["number"]), name["boot"], int(name["first"]))
             segment.size = path.stat().st_size
             found.append(segment)
