@@ -262,7 +262,7 @@ class Outbox:
                 self._retry_at = self._monotonic() + _RETRY_DISK_S
                 return kept
             kept = upto
-        if self._disk_failing:
+        if self._disk_failing and kept:
             log.warning("the disk takes data again; %d entries were waiting", len(entries))
             self._disk_failing = False
         return kept

@@ -15,21 +15,25 @@ from lineside_agent import sealed, segment
 class FaultyDisk:
     """Stands between the outbox and the operating system, and knows what a power cut could take.
 
-    `room` is how many bytes still fit (None: any number); `unreadable` makes every read of a segment fail.
+    `room` is how many bytes still fit (None: any number); without `takes_files` no other file fits while that is
+    not None. `unreadable` makes every read of a segment fail.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.room: int | None = None
+        self.takes_files = True
         self.unreadable = False
         self.syncs = 0
         self._cursors = [b""]  # those that a power cut may leave; the last one is there now
         self._cursor_synced = True
         self._synced: dict[str, int] = {}  # bytes by the name of a file
+        self._named: set[str] = set()  # files whose names a power cut leaves
         self._deleted: dict[str, bytes] = {}  # files whose deletion a power cut may undo
         self._patch = pytest.MonkeyPatch()
         for module, name, function in [
             (os, "fdatasync", self._fdatasync),
+            (os, "open", self._open),
             (os, "pwrite", self._pwrite),
             (os, "pread", self._pread),
             (os, "ftruncate", self._ftruncate),
@@ -66,6 +70,10 @@ class FaultyDisk:
         for name, content in self._deleted.items():
             if comes_back():
                 (self.folder / name).write_bytes(content)
+                self._named.add(name)
+        for path in self.segments():
+            if path.name not in self._named:
+                self._real_unlink(path)
         for path in self.segments():
             path.write_bytes(cut(path.read_bytes(), self._synced.get(path.name, 0)))
         (self.folder / "cursor").write_bytes(cursor)
@@ -80,6 +88,11 @@ class FaultyDisk:
     def _fdatasync(self, descriptor: int) -> None:
         self.syncs += 1
         self._synced[Path(f"/proc/self/fd/{descriptor}").readlink().name] = os.fstat(descriptor).st_size
+
+    def _open(self, path: Path, flags: int, *mode: int, **options: int) -> int:
+        if flags & os.O_CREAT and self.room is not None and not self.takes_files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self._real_open(path, flags, *mode, **options)
 
     def _pwrite(self, descriptor: int, data: bytes, offset: int) -> int:
         if self.room is not None:
@@ -107,6 +120,7 @@ class FaultyDisk:
         self._real_unlink(path, **options)
 
     def _sync_folder(self, _folder: Path) -> None:
+        self._named = {path.name for path in self.segments()}
         self._deleted.clear()
 
     def _write_whole(self, path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -117,7 +131,7 @@ class FaultyDisk:
             self._free(path.stat().st_size if path.exists() else 0)
         path.write_bytes(data)
         if sync:
-            self._deleted.clear()
+            self._sync_folder(path.parent)
         if path.name == "cursor":
             self._cursors = [data] if sync else [*self._cursors, data]
             self._cursor_synced = sync

@@ -97,6 +97,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(entries=st.integers(10, 100), size=st.integers(50, 300))
     def put_many(self, entries: int, size: int) -> None:
+        """Put enough for several segments, or for the limit."""
         self.put_messages([(MESSAGE, 1, self.payload(i, size)) for i in range(entries)])
 
     @rule()
@@ -126,8 +127,10 @@ class OutboxMachine(RuleBasedStateMachine):
         if self.disk.room is None:
             assert self.acked & union(map(ids_of, self.on_disk())) <= settled_in(self.disk.cursor())
 
-    @rule(limit=st.integers(1, 60))
-    def read_on(self, limit: int) -> None:
+    @rule(limit=st.integers(1, 400), anew=st.integers(0, 4))
+    def read_on(self, limit: int, anew: int) -> None:
+        if anew == 4:
+            self.position, self.read_so_far = Position(), []
         entries, position = self.outbox.read(self.position, limit)
         assert len(entries) <= limit
         self.check_sound(entries)
@@ -137,10 +140,6 @@ class OutboxMachine(RuleBasedStateMachine):
             assert not entries
             assert self.readable() <= union(map(ids_of, self.read_so_far))
         self.position = position
-
-    @rule()
-    def read_anew(self) -> None:
-        self.position, self.read_so_far = Position(), []
 
     @rule(count=st.integers(1, 100))
     def acknowledge_what_was_read(self, count: int) -> None:
@@ -156,23 +155,26 @@ class OutboxMachine(RuleBasedStateMachine):
         boots = [*self.boots[-5:], "another-1"]
         self.acknowledge(boots[boot % len(boots)], [(first, first + length) for first, length in ranges])
 
-    @rule(boots=st.integers(1, 3))
-    def acknowledge_all(self, boots: int) -> None:
-        for boot in self.boots[-boots:]:
-            self.acknowledge(boot, [(0, 10_000_000)])
+    @rule(but=st.integers(0, 5))
+    def acknowledge_almost_all(self, but: int) -> None:
+        """Acknowledge everything but for a few of the newest."""
+        for boot in self.boots:
+            newest = self.outbox.next_seq - 1 - but if boot == self.outbox.boot else 10_000_000
+            self.acknowledge(boot, [(0, newest)])
 
     # What the disk does.
 
-    @rule(room=st.integers(0, 3000), entries=st.integers(1, 40))
-    def fill_disk(self, room: int, entries: int) -> None:
-        self.disk.room = room
+    @rule(room=st.integers(0, 3000), takes_files=st.booleans(), entries=st.integers(1, 40))
+    def fill_disk(self, room: int, takes_files: bool, entries: int) -> None:
+        self.disk.room, self.disk.takes_files = room, takes_files
         self.put_many(entries, 100)
 
     @precondition(lambda self: self.disk.room is not None)
-    @rule()
-    def make_room(self) -> None:
+    @rule(entries=st.integers(1, 40))
+    def make_room(self, entries: int) -> None:
         self.disk.room = None
         self.now += 1.1
+        self.put_many(entries, 100)
 
     @rule(limit=st.integers(1, 60))
     def fail_to_read(self, limit: int) -> None:
@@ -184,19 +186,26 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # How a process ends.
 
-    @rule()
-    def kill(self) -> None:
-        self.readable()
-        self.end_process()
-        self.restart(may_lose=self.in_memory)
-
-    @rule()
-    def close(self) -> None:
-        self.readable()
-        self.outbox.close()
-        self.restart(may_lose=self.in_memory if self.outbox.disk_failing else set())
-
     @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        how = data.draw(st.sampled_from(["killed", "closed", "cut"]))
+        if how == "killed":
+            self.kill()
+        elif how == "closed":
+            self.close()
+        else:
+            self.cut_power(data)
+
+    def kill(self) -> None:
+        there = self.readable()
+        self.end_process()
+        self.restart(there, self.in_memory)
+
+    def close(self) -> None:
+        there = self.readable()
+        self.outbox.close()
+        self.restart(there, self.in_memory if self.outbox.disk_failing else set())
+
     def cut_power(self, data: st.DataObject) -> None:
         def cut(content: bytes, synced: int) -> bytes:
             size = data.draw(st.integers(synced, len(content)), label="cut at")
@@ -207,7 +216,7 @@ class OutboxMachine(RuleBasedStateMachine):
                     torn[at] = value
             return bytes(torn)
 
-        self.readable()
+        there = self.readable()
         self.end_process()
         cursors = self.disk.possible_cursors()
         cursor = data.draw(st.sampled_from(cursors), label="cursor")
@@ -215,7 +224,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.damaged = True
         # Nobody made sure that what is acknowledged, or the word of it, was on disk.
         self.excused |= self.acked - settled_in(cursor)
-        self.restart(may_lose=self.uncommitted | self.in_memory)
+        self.restart(there, self.uncommitted | self.in_memory)
 
     # The model's part.
 
@@ -306,11 +315,13 @@ class OutboxMachine(RuleBasedStateMachine):
         self.boots.append(self.outbox.boot)
         self.position, self.read_so_far = Position(), []
 
-    def restart(self, may_lose: set[Id]) -> None:
+    def restart(self, before: set[Id], may_lose: set[Id]) -> None:
+        """Open anew and compare with what was there before."""
         saved = settled_in(self.disk.cursor())
         self.open()
         there = union(map(ids_of, self.read_all()))
-        self.check_end(there | self.pending - may_lose)
+        assert before - may_lose <= there
+        self.check_end(there)
         # What is acknowledged, but nowhere written down as such, is delivered again.
         again = (self.acked - saved) & there
         # And a power cut may bring back what was dropped and told of.
