@@ -19,6 +19,9 @@ from lineside_collector.stored import StoredEvent, StoredPrediction
 
 _STATE_STYLES = {"online": "green", "stopped": "yellow", "offline": "red"}
 
+# A terminal's table with more rows than this helps nobody, and takes minutes to lay out.
+_MOST_ROWS = 200
+
 
 def print_json(answers: Iterable[Any]) -> None:
     """Print one JSON object a line."""
@@ -69,14 +72,22 @@ def print_events(events: Iterable[StoredEvent]) -> None:
 def print_gaps(gaps: list[Gaps], waiting: dict[str, int]) -> None:
     """Print what is not there, and a sentence that sums it up. `waiting`: what each device says that it still has."""
     table = _table("DEVICE", "BOOT", "WHAT", "FIRST", "LAST", "COUNT")
-    for one in gaps:
-        for what, ranges in _kinds(one).items():
-            for first, last in ranges:
-                style = "red" if what == "missing" else ""
-                cells = (_plain(one.device), _plain(one.boot), Text(what, style))
-                table.add_row(*cells, f"{first:,}", f"{last:,}", f"{last - first + 1:,}")
+    rows = [
+        (one, what, first, last)
+        for one in gaps
+        for what, ranges in _kinds(one).items()
+        for first, last in ranges
+    ]
+    for one, what, first, last in rows[:_MOST_ROWS]:
+        style = "red" if what == "missing" else ""
+        cells = (_plain(one.device), _plain(one.boot), Text(what, style))
+        table.add_row(*cells, f"{first:,}", f"{last:,}", f"{last - first + 1:,}")
     if table.row_count:
         _print(table)
+    if len(rows) > _MOST_ROWS:
+        _print(
+            f"... and {len(rows) - _MOST_ROWS:,} more ranges: `lineside collector gaps --json` has them all."
+        )
     totals = {
         what: sum(_count(_kinds(one)[what]) for one in gaps) for what in ("missing", "dropped", "unwritten")
     }

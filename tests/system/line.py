@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,14 @@ class Line:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def start_collector(self, url: str, *options: str, password: str = "") -> Process:
-        """Start the collector and wait until it listens."""
+    def start_collector(self, url: str, *options: str, password: str = "", ready: bool = True) -> Process:
+        """Start the collector and wait until it is `ready`: it may already have taken messages before."""
         command = ["collector", "run", "--broker", url, "--site", SITE, "--id", "c1"]
         process = self._processes.lineside(
             *command, "--store", str(self.store), *options, env={"LINESIDE_BROKER_PASSWORD": password}
         )
-        process.wait_for("collector ready")
+        if ready:
+            process.wait_for("collector ready")
         return process
 
     def start_agent(self, command: str = "run", *, password: str | None = None) -> Process:
@@ -122,6 +124,13 @@ class Line:
         for counter, seq, value in rows:
             found.setdefault(counter, []).append((seq, round(value)))
         return found
+
+    def wait_for_rows(self, count: int, timeout: float = 30.0) -> None:
+        """Wait until so many predictions are stored, which only looking can show."""
+        deadline = time.monotonic() + timeout
+        while (stored := self.count()) < count:
+            assert time.monotonic() < deadline, f"{stored} of {count} predictions after {timeout} s"
+            time.sleep(0.02)
 
     def count(self) -> int:
         return int(self._query("SELECT count(*) FROM predictions")[0][0])
