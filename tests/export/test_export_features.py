@@ -214,7 +214,6 @@ def test_the_envelope_is_that_of_the_hilbert_transform() -> None:
     features = WindowFeatures(
         rate_hz=RATE_HZ, features=(), envelope_band=(200, 300), envelope_bands=[(20, 50)]
     )
-    # To the half percent that the taper makes of looking at other instants of the same window.
     assert list(_named(features, row).values()) == pytest.approx([expected], rel=1e-6)
 
 

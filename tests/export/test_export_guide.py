@@ -33,7 +33,9 @@ def test_every_command_of_the_guide_works(work) -> None:
     assert len(ran) >= 8
     assert Path("answers.csv").read_text().startswith("line,label,probability_fault,probability_ok\n2,")
     assert "# pump 1.1.0" in next(out for arguments, out in ran if "--card" in arguments)
-    windows = [json.loads(line) for line in ran[-1][1].splitlines()]
+    windows = [
+        json.loads(line) for arguments, out in ran if "--json" in arguments for line in out.splitlines()
+    ]
     # Two motors of 1000 readings each, windows of 16 every 8.
     assert len(windows) == 2 * ((1000 - 16) // 8 + 1)
     assert windows[0]["line"] == 17
