@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_export.trees.inside import splits
+from lineside_export.trees.write import seen_splits
 
 # Each threshold gives three rows; a forest has a hundred thousand, of which these many are tried.
 MOST_THRESHOLDS = 2000
@@ -41,9 +42,11 @@ def _thresholds(
 ) -> NDArray[np.float32]:
     """A feature exactly on a tree's threshold, and one float32 below and above it, in rows of the data.
 
-    Behind a scaler, float32 and float64 rightly differ there, so that only trees on the input itself count.
+    That is in terms of the input: scalers before the trees are undone, other steps leave no threshold to try.
     """
-    found = splits(model)
+    found = seen_splits(model, inputs.shape[1])
+    if found is None:
+        found = splits(model)
     if not found:
         return np.empty((0, inputs.shape[1]), np.float32)
     features = np.concatenate([split.features for split in found])

@@ -14,9 +14,10 @@ from lineside_export.trees.encode import DOMAIN, node
 from lineside_export.trees.ensemble import Categorical, Ensemble
 from lineside_export.trees.extract import extract
 from lineside_export.trees.fold import fold
+from lineside_export.trees.inside import Split
 from lineside_export.trees.links import Steps, link
 from lineside_export.trees.packing import message
-from lineside_export.trees.shrink import shrink
+from lineside_export.trees.shrink import round_down, shrink
 
 # A TreeEnsemble needs ai.onnx.ml 5 (onnx 1.16), which has IR version 10.
 _OPSETS = {"": 21, DOMAIN: 5}
@@ -46,6 +47,18 @@ def write(model: Any, schema: Schema, source: str, prepare: Prepare) -> bytes | 
         return None
     del graph.output[:]
     return _model(ensemble, schema, graph, result.name)
+
+
+def seen_splits(model: Any, features: int) -> list[Split] | None:
+    """Return where a model's trees divide its own input, or None if it has no trees that can be told of."""
+    before, last = taken_apart(model)
+    ensemble = extract(last)
+    folded = None if ensemble is None else fold(ensemble, before, features)
+    if folded is None:
+        return None
+    nodes = folded.nodes
+    there = nodes.inner & (nodes.feature < features) & np.isfinite(round_down(nodes.threshold))
+    return [Split(nodes.feature[there], nodes.threshold[there])]
 
 
 def taken_apart(model: Any) -> tuple[list[Any], Any]:
