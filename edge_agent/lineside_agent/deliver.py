@@ -128,11 +128,12 @@ class Deliver:
     def stop(self, seconds: float) -> None:
         """Deliver what is on its way for at most that long, say good-bye and disconnect."""
         deadline = self._clock.monotonic() + seconds
-        while self.connected and (self._live or self._in_flight):
+        while self.connected and self._on_its_way():
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 break
             self.deliver_once(left)
+        self._beat(self._clock.monotonic())  # so that nobody goes on believing the one before
         if self.connected:
             try:
                 token = self._publish_status(self._presence.farewell(self._now_ms(), self._outbox.next_seq))
@@ -141,6 +142,12 @@ class Deliver:
             except NotDelivered as error:
                 log.warning("the clean stop could not be announced: %s", error)
         self.connected = False
+
+    def _on_its_way(self) -> bool:
+        """Whether something that was sent may still be acknowledged."""
+        if self._live or self._in_flight:
+            return True
+        return bool(self._promise_collector and self._collectors and self._outbox.waiting())
 
     def _await(self, token: int, deadline: float) -> None:
         while (left := deadline - self._clock.monotonic()) > 0:
@@ -303,12 +310,15 @@ class Deliver:
             if self._promise_collector and self._collectors:
                 self._catch_up.watch(now)
         if now >= self._heartbeats.due_at:
-            payload = self._heartbeats.next(now, self._outbox, self._presence.connection, self.replayed)
-            if self.connected:
-                try:
-                    self._broker.publish(self._heartbeat_topic, payload, qos=0)
-                except NotDelivered as error:
-                    self._on_lost(str(error))
+            self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        payload = self._heartbeats.next(now, self._outbox, self._presence.connection, self.replayed)
+        if self.connected:
+            try:
+                self._broker.publish(self._heartbeat_topic, payload, qos=0)
+            except NotDelivered as error:
+                self._on_lost(str(error))
 
     def _now_ms(self) -> int:
         return self._clock.wall_ns() // 1_000_000

@@ -302,6 +302,21 @@ def test_a_clean_stop_is_told_and_says_how_many_there_were(rig: Rig) -> None:
     assert rig.broker.said_goodbye
 
 
+def test_a_stop_waits_a_moment_for_the_collectors_word_and_tells_what_is_left(rig: Rig) -> None:
+    rig.run()
+    rig.collector("online")
+    rig.run(2)
+    put = rig.put(3)
+    rig.run(1)
+    rig.commit(put)
+    began = rig.clock.time
+    rig.deliver.stop(2.0)
+    assert rig.clock.time - began < 1
+    assert rig.outbox.waiting() == 0
+    last = json.loads(rig.broker.take("heartbeat")[-1].payload)
+    assert last.get("outbox_messages", 0) == 0
+
+
 def test_stopping_does_not_wait_for_a_broker_that_is_silent(rig: Rig) -> None:
     rig.run()
     rig.broker.hold = True
