@@ -147,7 +147,9 @@ class Agent:
         finally:
             self._deliver.stop(_LAST_WORDS_S)
             waiting = self.outbox.waiting()
-            log.info("stopped; %s", f"{waiting} messages wait for the next start" if waiting else "all delivered")
+            log.info(
+                "stopped; %s", f"{waiting} messages wait for the next start" if waiting else "all delivered"
+            )
 
 
 def _lock_state(folder: Path) -> int:
