@@ -12,7 +12,6 @@ Live messages go first; what is sent again waits for a free place and for its pa
 from __future__ import annotations
 
 import logging
-import random
 from collections import deque
 from typing import NamedTuple
 
@@ -23,8 +22,9 @@ from lineside_agent.encode import TOPICS, Code
 from lineside_agent.heartbeat import Heartbeats
 from lineside_agent.outbox import Outbox
 from lineside_agent.presence import Presence
+from lineside_agent.reconnect import Reconnect
 from lineside_agent.segment import Entry
-from lineside_agent.settings import BrokerSettings, DeliverySettings
+from lineside_agent.settings import DeliverySettings
 from lineside_contract import messages
 from lineside_contract.errors import BrokerRefused, InputError, NotDelivered
 from lineside_contract.topics import Kind, collector_status_topic, device_topic
@@ -37,8 +37,6 @@ _LIVE_ENTRIES = 2000
 _SETTLE_S = 1.0
 # A retained word may be stale: after a crash of the broker the collector itself may still be on its way back.
 _SETTLE_RETAINED_S = 5.0
-# A connection that lasted this long was a good one: the next failure begins with the shortest pause again.
-_GOOD_CONNECTION_S = 10.0
 _SAVE_CURSOR_S = 1.0
 _LONGEST_POLL_S = 1.0
 _MOST_COLLECTORS = 100
@@ -61,7 +59,7 @@ class Deliver:
         outbox: Outbox,
         presence: Presence,
         heartbeats: Heartbeats,
-        settings: tuple[DeliverySettings, BrokerSettings],
+        settings: tuple[DeliverySettings, Reconnect],
         clock: Clock,
     ) -> None:
         self._broker = broker
@@ -81,12 +79,7 @@ class Deliver:
         self._overflowed = False
         self._in_flight: dict[int, Entry] = {}
         self._collectors: dict[str, str] = {}  # run by id of those online
-        self._failures = 0
-        self._short_lived = 0
-        self._connected_at = 0.0
-        self._connect_at = 0.0
         self._save_at = 0.0
-        self._refused = ""
         self.connected = False
         self.replayed = 0
 
@@ -106,7 +99,7 @@ class Deliver:
     def deliver_once(self, longest_s: float = _LONGEST_POLL_S) -> None:
         """Send what can be sent, wait until something happens, and deal with it."""
         now = self._clock.monotonic()
-        if not self.connected and now >= self._connect_at:
+        if not self.connected and now >= self._reconnect.due_at:
             self._connect(now)
         if self.connected:
             self._send(now)
@@ -167,28 +160,12 @@ class Deliver:
             until = self._outbox.next_seq
             self._publish_status(self._presence.birth(self._now_ms()))
         except (NotDelivered, BrokerRefused) as error:
-            self._put_off(now, error)
+            self.connected = False
+            self._reconnect.failed(now, error)
             return
-        log.info("connected to %s", self._reconnect.url)
-        self._connected_at = now
-        self._refused = ""
+        self._reconnect.succeeded(now)
         self._collectors.clear()
         self._catch_up.call(Pass(now, until, unsent=self._promise_collector, paced=True))
-
-    def _put_off(self, now: float, error: NotDelivered | BrokerRefused) -> None:
-        self.connected = False
-        if str(error) != self._refused:
-            log.error("%s Readings are kept in the outbox meanwhile.", error)
-        self._refused = str(error)
-        # A refusal will not change by itself: ask again at the longest interval.
-        self._back_off(now, 30 if isinstance(error, BrokerRefused) else self._failures)
-
-    def _back_off(self, now: float, failures: int) -> None:
-        settings = self._reconnect
-        pause = min(settings.reconnect_max_s, settings.reconnect_min_s * 2 ** min(failures, 30))
-        self._failures += 1
-        # Jitter spreads a fleet that was cut off at the same moment (AWS, «Exponential backoff and jitter»).
-        self._connect_at = now + pause * random.uniform(0.5, 1.0)
 
     # Sending.
 
@@ -270,19 +247,11 @@ class Deliver:
     def _on_lost(self, reason: str) -> None:
         if not self.connected:
             return
-        now = self._clock.monotonic()
-        if now - self._connected_at >= _GOOD_CONNECTION_S:
-            self._failures = self._short_lived = 0
-        else:
-            self._short_lived += 1
-        if self._short_lived >= 3:
-            reason += ". It never lasts: does another agent use this device's name?"
-        log.warning("the connection is lost: %s", reason)
         self.connected = False
         self._in_flight.clear()
         self._live.clear()
         self._catch_up.cancel()
-        self._back_off(now, self._failures)
+        self._reconnect.lost(self._clock.monotonic(), reason)
 
     # What is done every now and then.
 
@@ -290,7 +259,7 @@ class Deliver:
         """Return how long nothing needs doing, in seconds."""
         times = [self._heartbeats.due_at, self._save_at]
         if not self.connected:
-            times.append(self._connect_at)
+            times.append(self._reconnect.due_at)
         if (commit_at := self._outbox.commit_at) is not None:
             times.append(commit_at)
         waits = [time - now for time in times]

@@ -20,6 +20,7 @@ from lineside_agent.mqtt import MqttBroker
 from lineside_agent.outbox import Limits, Outbox
 from lineside_agent.presence import Presence
 from lineside_agent.reader import Reader
+from lineside_agent.reconnect import Reconnect
 from lineside_agent.sense import Sense
 from lineside_agent.settings import Settings
 from lineside_agent.windows import Windows
@@ -86,7 +87,7 @@ class Agent:
             self.outbox,
             Presence(settings.site, identity, delivery.promise, self.outbox.previous),
             Heartbeats(identity, counters, settings.state, settings.heartbeat.every_s, clock),
-            (delivery, settings.broker),
+            (delivery, Reconnect(settings.broker)),
             clock,
         )
         self._sense = Sense(

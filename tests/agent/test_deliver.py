@@ -13,6 +13,7 @@ from lineside_agent.encode import Code, Identity
 from lineside_agent.heartbeat import Heartbeats
 from lineside_agent.outbox import Limits, Outbox
 from lineside_agent.presence import Presence
+from lineside_agent.reconnect import Reconnect
 from lineside_agent.settings import BrokerSettings, DeliverySettings
 from lineside_contract.errors import BrokerRefused, NotDelivered
 from lineside_contract.messages import Ack, CollectorStatus, Status, encode
@@ -41,7 +42,7 @@ class Rig:
             self.outbox,
             Presence("site", identity, self.settings.promise, self.outbox.previous),
             Heartbeats(identity, Counters("main"), self.folder, 10, self.clock),
-            (self.settings, BrokerSettings(reconnect_min_s=1, reconnect_max_s=16)),
+            (self.settings, Reconnect(BrokerSettings(reconnect_min_s=1, reconnect_max_s=16))),
             self.clock,
         )
 
