@@ -11,7 +11,7 @@ from benchmarks.subscriber import Subscriber
 from benchmarks.table import Cell, Table, Target, middle
 from benchmarks.workshop import TOPIC, Workshop
 
-_SPAWNS = 9
+_SPAWNS = 7
 _QUICK_SPAWNS = 1
 _MOST_MB = 10.0
 _MOST_MS = 150.0

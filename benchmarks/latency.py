@@ -15,7 +15,7 @@ from benchmarks.workshop import Workshop
 
 _MODEL = "forest"
 _PER_SECOND = 10
-_READINGS = 600
+_READINGS = 400
 _QUICK_READINGS = 20
 _WARM_UP = 5
 _MOST_MEDIAN_MS = 2.0

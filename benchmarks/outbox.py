@@ -26,7 +26,7 @@ class Amount(NamedTuple):
     waiting: int
 
 
-_FULL = Amount(rounds=3, puts=200_000, synced_puts=2_000, paced_s=20.0, waiting=1_000_000)
+_FULL = Amount(rounds=3, puts=200_000, synced_puts=1_000, paced_s=20.0, waiting=1_000_000)
 _QUICK = Amount(rounds=1, puts=5_000, synced_puts=50, paced_s=2.5, waiting=20_000)
 
 

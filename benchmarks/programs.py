@@ -82,9 +82,9 @@ class Program:
         """Wait until it has printed `text`. Raises Failed."""
         deadline = time.monotonic() + timeout_s
         while text not in self.output():
-            if not self.running or time.monotonic() > deadline:
+            if (not self.running and text not in self.output()) or time.monotonic() > deadline:
                 raise Failed(f"{' '.join(self.command)} did not print {text!r}:\n{self.output()}")
-            time.sleep(0.01)
+            time.sleep(0.002)
 
     def end(self, timeout_s: float = 120.0) -> Cost:
         """Wait until it ends by itself, and return what it took. Raises Failed if it does not end well."""

@@ -89,7 +89,7 @@ class SQLiteQueue:
 
     def settle(self) -> None:
         self._begin()  # committed with what is put next
-        self._database.execute("DELETE FROM queue")
+        self._database.execute("DELETE FROM queue WHERE seq <= (SELECT max(seq) FROM queue)")
 
     def save(self) -> None:
         """Do nothing: the deletion is committed with everything else."""

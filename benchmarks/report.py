@@ -30,19 +30,14 @@ def to_markdown(report: Report) -> str:
     """Return a report as Markdown, headings from the second level on."""
     machine = "; ".join(f"{name} {value}" for name, value in report.machine.items())
     quick = " Quick: too short to be believed." if report.quick else ""
-    parts = [f"Measured {report.time}.{quick} {machine}.\n"]
+    parts = [f"Measured {report.time}.{quick} {machine}."]
     for table in report.tables.values():
-        parts.append(f"## {table.title}\n\n{table.how}\n\n{_grid(table)}\n")
-        parts += [f"- {_verdict(target.met)}: {target.aim}: {target.found}.\n" for target in table.targets]
-        parts.append("\n" if table.targets else "")
-    return (
-        "\n".join(
-            part.rstrip("\n") + "\n" if part.startswith(("##", "Measured")) else part.rstrip("\n")
-            for part in parts
-            if part.strip()
-        )
-        + "\n"
-    )
+        parts += [f"## {table.title}", table.how, _grid(table)]
+        if table.targets:
+            parts.append(
+                "\n".join(f"- {_verdict(one.met)}: {one.aim}: {one.found}." for one in table.targets)
+            )
+    return "\n\n".join(parts) + "\n"
 
 
 def put_into(document: Path, markdown: str) -> None:

@@ -29,7 +29,7 @@ class Subscriber:
 
     def __init__(self, port: int, *topics: str) -> None:
         self._port = port
-        self._topics = topics
+        self._topics = [(topic, 1) for topic in topics]
         self._arrived: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -39,7 +39,7 @@ class Subscriber:
 
     def __enter__(self) -> Subscriber:
         self._client.connect("127.0.0.1", self._port)
-        self._client.subscribe([(topic, 1) for topic in self._topics])
+        self._client.subscribe(self._topics)
         self._client.loop_start()
         if not self._ready.wait(_WAIT_S):
             raise Failed("the broker grants no subscription")

@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     many: int
 
 
-_COLUMNS, _SINGLE = Rows(10_000, 210_000), Rows(2_000, 22_000)
+_COLUMNS, _SINGLE = Rows(10_000, 160_000), Rows(2_000, 17_000)
 _QUICK = {_COLUMNS: Rows(1_000, 41_000), _SINGLE: Rows(500, 3_500)}
 
 

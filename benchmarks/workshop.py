@@ -27,7 +27,7 @@ class Workshop:
     def __init__(self, folder: Path, *, quick: bool) -> None:
         self.folder = folder
         self.quick = quick
-        self.readings = 41_000 if quick else 210_000
+        self.readings = 41_000 if quick else 160_000
         self._numbers = itertools.count(1)
         command = [sys.executable, "-m", "benchmarks.models", str(folder), str(self.readings)]
         subprocess.run(command, check=True, cwd=REPOSITORY)
