@@ -274,6 +274,15 @@ def test_other_steps_stay_in_front_of_the_trees() -> None:
         assert np.mean(np.abs(found.probabilities - expected).max(axis=1) < 1e-6) > 0.97
 
 
+@pytest.mark.filterwarnings("error")
+def test_column_names_bring_no_warnings() -> None:
+    rows, _, values = _data(4, 2)
+    model = make_pipeline(StandardScaler(), GradientBoostingRegressor(n_estimators=2)).fit(rows, values)
+    for step in model:
+        step.feature_names_in_ = np.array(["a", "b", "c", "d"], dtype=object)
+    assert _written(model)
+
+
 def test_what_is_left_to_the_converter() -> None:
     rows, labels, values = _data(4, 3)
     schema = describe(LinearRegression().fit(rows, values))

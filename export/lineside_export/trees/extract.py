@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -150,7 +151,9 @@ def _gradient_boosting(model: Any) -> Ensemble | None:
     nodes = _forest_nodes(model, trees)
     weight = model.learning_rate * np.concatenate([tree.value[:, 0, 0] for tree in trees])
     target = np.repeat(np.tile(np.arange(targets), rounds), [tree.node_count for tree in trees])
-    base = model._raw_predict_init(np.zeros((1, model.n_features_in_)))[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the row has no column names
+        base = model._raw_predict_init(np.zeros((1, model.n_features_in_)))[0]
     link = _boosting_link(model, targets)
     if (
         getattr(model, "loss", "") == "exponential"

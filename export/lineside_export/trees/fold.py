@@ -7,6 +7,7 @@ float32, as a converted graph does, sends readings close to a threshold to the w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,7 +55,8 @@ def _foldable(step: Any) -> bool:
 
 def _transform(steps: Sequence[Any], rows: NDArray[np.float64], single: bool) -> NDArray[np.float64]:
     """Let the steps transform rows as they do before trees, which may see the result as float32."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that rows have no column names: they are in the right order
         for step in steps:
             rows = np.asarray(step.transform(rows))
         return rows.astype(np.float32).astype(np.float64) if single else rows.astype(np.float64)
