@@ -14,7 +14,7 @@ from lineside_agent.model import Model
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Candidate, Channel, Manifest, Outputs
 from lineside_export import golden
-from lineside_export.candidates import EXACT
+from lineside_export.candidates import FLOAT_ARITHMETIC
 from lineside_export.convert import INPUT
 from lineside_export.golden import Golden
 from lineside_export.measure import Measured, Truth
@@ -38,7 +38,7 @@ def make_golden(subject: Subject, judgement: Judgement, plain: Measured, truth: 
     if judgement.chosen.model is None:
         raise InputError("No candidate is left.")
     model = Model(judgement.chosen.model, INPUT, judgement.outputs)
-    quantized = judgement.chosen.candidate.name not in EXACT
+    quantized = judgement.chosen.candidate.name not in FLOAT_ARITHMETIC
     return golden.choose(model, truth.inputs, plain.answers if quantized else None, subject.schema.task)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from lineside_contract.errors import LinesideError
-from lineside_export import quantize
+from lineside_export.quantize import blocks, integers, weights
 
 Method: TypeAlias = Callable[[onnx.ModelProto, NDArray[np.float32]], onnx.ModelProto]
 
@@ -20,7 +20,27 @@ ORIGINAL = "float32"
 COMPACT = "compact"
 EXACT = (ORIGINAL, COMPACT)
 # A new way to write a model is one line here: a function of the float32 graph and the calibration rows.
-METHODS: dict[str, Method] = {"int8-dynamic": quantize.dynamic, "int8-static": quantize.static}
+METHODS: dict[str, Method] = {
+    "int8-weights": lambda graph, _: weights.int8(graph),
+    "float16-weights": lambda graph, _: weights.float16(graph),
+    "int4-weights": lambda graph, _: blocks.int4(graph),
+    "int8-dynamic": integers.dynamic,
+    "int8-static": integers.static,
+}
+# These compute in float32: what a device answers does not depend on how its processor multiplies integers.
+FLOAT_ARITHMETIC = (*EXACT, "int8-weights", "float16-weights")
+_NARROW = frozenset(
+    {
+        onnx.TensorProto.FLOAT16,
+        onnx.TensorProto.INT8,
+        onnx.TensorProto.UINT8,
+        onnx.TensorProto.INT4,
+        onnx.TensorProto.UINT4,
+    }
+)
+
+
+NOTHING = "changes nothing: the graph has no layer that it can store in fewer bits"
 
 
 class Variant(NamedTuple):
@@ -45,14 +65,11 @@ def _attempt(name: str, method: Method, graph: onnx.ModelProto, calibration: NDA
     except Exception as error:  # onnxruntime's quantizers raise anything
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Variant(name, None, f"failed: {text}", failed=True)
-    if _operations(changed) == _operations(graph) or not _quantized(changed):
-        return Variant(name, None, "changes nothing: the graph has no layer that it can store as int8")
+    if _narrow(changed) <= _narrow(graph):
+        return Variant(name, None, NOTHING)
     return Variant(name, changed.SerializeToString())
 
 
-def _operations(graph: onnx.ModelProto) -> Counter[str]:
-    return Counter(node.op_type for node in graph.graph.node)
-
-
-def _quantized(graph: onnx.ModelProto) -> bool:
-    return any("Quantize" in node.op_type or "Integer" in node.op_type for node in graph.graph.node)
+def _narrow(graph: onnx.ModelProto) -> int:
+    """Count the numbers that a graph stores in fewer bits than float32's."""
+    return sum(prod(each.dims) for each in graph.graph.initializer if each.data_type in _NARROW)

@@ -23,10 +23,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from lineside_export.convert import INPUT
 from lineside_export.convert.sklearn import set_opsets
+from lineside_export.quantize.layers import LAYERS
 
 _CALIBRATION_BATCH = 256
-# Everything else either stays as it is or becomes larger and slower, quantized.
-_LAYERS = ["Conv", "MatMul", "Gemm"]
 _FLOAT_RESULT = frozenset({"Imputer", "Normalizer", "Scaler"})
 # Shape inference does not see through ai.onnx.ml; what comes out of it, a layer takes as float32.
 _EXTRA = {"DefaultTensorType": onnx.TensorProto.FLOAT}
@@ -42,7 +41,7 @@ def dynamic(graph: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.Mo
             result,
             weight_type=QuantType.QInt8,
             reduce_range=True,
-            op_types_to_quantize=_LAYERS,
+            op_types_to_quantize=list(LAYERS),
             extra_options=_EXTRA,
         )
         return _read(result)
@@ -59,7 +58,7 @@ def static(graph: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.Mod
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             reduce_range=True,
-            op_types_to_quantize=_LAYERS,
+            op_types_to_quantize=list(LAYERS),
             extra_options=_EXTRA,
         )
         return _read(result)

@@ -1,0 +1,174 @@
+"""Weights in fewer bits: what is stored, what it costs in bytes and in accuracy, and that it costs no time."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from onnx import TensorProto, helper, numpy_helper
+
+from lineside_export.candidates import METHODS, NOTHING, variants
+from lineside_export.quantize import blocks, weights
+from lineside_export.quantize.layers import weights as find_weights
+
+ROWS = np.random.default_rng(0).normal(size=(300, 96)).astype(np.float32)
+SIZES = (96, 256, 128, 4)
+WEIGHT_ONLY = {"int8-weights": weights.int8, "float16-weights": weights.float16, "int4-weights": blocks.int4}
+
+
+def network(kind: str = "MatMul", sizes: tuple[int, ...] = SIZES, largest: float = 1.0) -> onnx.ModelProto:
+    """A network of layers written as MatMul and Add, as Gemm, or as Gemm with its weights transposed."""
+    generator = np.random.default_rng(1)
+    nodes, tensors, last = [], [], "input"
+    for at, (inputs, outputs) in enumerate(pairwise(sizes)):
+        matrix = generator.normal(size=(inputs, outputs)) * largest / np.sqrt(inputs)
+        bias = generator.normal(size=outputs)
+        named = {f"w{at}": matrix.T if kind == "transposed Gemm" else matrix, f"b{at}": bias}
+        tensors += [
+            numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
+            for name, value in named.items()
+        ]
+        if kind == "MatMul":
+            nodes.append(helper.make_node("MatMul", [last, f"w{at}"], [f"p{at}"]))
+            nodes.append(helper.make_node("Add", [f"p{at}", f"b{at}"], [f"s{at}"]))
+        else:
+            transposed = int(kind == "transposed Gemm")
+            nodes.append(helper.make_node("Gemm", [last, f"w{at}", f"b{at}"], [f"s{at}"], transB=transposed))
+        last = f"y{at}" if at < len(sizes) - 2 else "output"
+        nodes.append(helper.make_node("Tanh", [f"s{at}"], [last]))
+    return model(nodes, tensors, sizes[0], sizes[-1])
+
+
+def model(nodes, tensors, inputs: int, outputs: int) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, inputs])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, outputs])],
+        tensors,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def session(graph: onnx.ModelProto, optimized: Path | None = None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    return onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def answer(graph: onnx.ModelProto, rows: np.ndarray = ROWS) -> np.ndarray:
+    return session(graph).run(None, {"input": rows})[0]
+
+
+def noise(graph: onnx.ModelProto, other: onnx.ModelProto) -> float:
+    """Return how far the answers differ, in terms of their spread."""
+    exact = answer(graph)
+    return float(np.sqrt(np.mean((answer(other) - exact) ** 2)) / exact.std())
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm", "transposed Gemm"])
+@pytest.mark.parametrize(
+    ("name", "share", "difference"),
+    [("int8-weights", 0.28, 0.02), ("float16-weights", 0.52, 1e-3), ("int4-weights", 0.19, 0.3)],
+)
+def test_weights_take_fewer_bytes_and_answers_stay_near(kind, name, share, difference) -> None:
+    graph = network(kind)
+    before = graph.SerializeToString()
+    changed = WEIGHT_ONLY[name](graph)
+    assert graph.SerializeToString() == before
+    assert len(changed.SerializeToString()) < share * len(before)
+    assert 0 < noise(graph, changed) < difference
+    onnx.checker.check_model(changed, full_check=False)
+
+
+@pytest.mark.parametrize("name", ["int8-weights", "float16-weights"])
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm", "transposed Gemm"])
+def test_what_runs_is_the_float32_model(name, kind, tmp_path) -> None:
+    """After loading there is nothing left that the float32 graph does not have: so it is as fast."""
+    session(network(kind), tmp_path / "plain.onnx")
+    session(WEIGHT_ONLY[name](network(kind)), tmp_path / "changed.onnx")
+    plain, changed = (onnx.load(tmp_path / f"{which}.onnx") for which in ("plain", "changed"))
+    assert [node.op_type for node in changed.graph.node] == [node.op_type for node in plain.graph.node]
+    weight_types = {each.data_type for each in changed.graph.initializer if len(each.dims) == 2}
+    assert weight_types == {TensorProto.FLOAT}
+
+
+def test_int8_weights_run_as_fast_as_float32() -> None:
+    plain, changed = session(network()), session(weights.int8(network()))
+    times: dict[onnxruntime.InferenceSession, list[int]] = {plain: [], changed: []}
+    for row in range(600):
+        for each, taken in times.items():
+            start = time.perf_counter_ns()
+            each.run(None, {"input": ROWS[row % 300 : row % 300 + 1]})
+            taken.append(time.perf_counter_ns() - start)
+    # A DequantizeLinear that stayed in the graph would take ten times as long.
+    assert np.median(times[changed]) < 1.5 * np.median(times[plain])
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float32, (24, 40), elements=st.floats(-1000, 1000, width=32)))
+def test_no_int8_weight_is_off_by_more_than_half_a_step_of_its_channel(matrix) -> None:
+    node = helper.make_node("MatMul", ["input", "w"], ["output"])
+    graph = model([node], [numpy_helper.from_array(matrix, "w")], 24, 40)
+    changed = weights.int8(graph)
+    found = {each.name: numpy_helper.to_array(each) for each in changed.graph.initializer}
+    error = np.abs(found["w_int8"] * found["w_scale"] - matrix)
+    assert found["w_scale"].shape == (1, 40)
+    assert (error <= np.abs(matrix).max(axis=0) / 254 * 1.001 + 1e-30).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float32, (70, 64), elements=st.floats(-1000, 1000, width=32)))
+def test_four_bit_blocks_are_what_matmulnbits_reads(matrix) -> None:
+    node = helper.make_node("MatMul", ["input", "w"], ["output"])
+    changed = blocks.int4(model([node], [numpy_helper.from_array(matrix, "w")], 70, 64))
+    assert [each.op_type for each in changed.graph.node] == ["MatMulNBits"]
+    read = answer(changed, np.eye(70, dtype=np.float32))
+    padded = np.zeros((96, 64), np.float32)
+    padded[:70] = np.abs(matrix)
+    step = padded.reshape(3, 32, 64).max(axis=1).repeat(32, axis=0)[:70] / 8
+    # Half a step; a whole one at the end of the scale that has one step less.
+    assert (np.abs(read - matrix) <= step * 1.001 + 1e-30).all()
+
+
+@pytest.mark.parametrize("name", WEIGHT_ONLY)
+def test_what_would_not_shrink_is_left_alone(name) -> None:
+    small = network(sizes=(4, 8, 3))
+    assert WEIGHT_ONLY[name](small).SerializeToString() == small.SerializeToString()
+    assert METHODS.keys() >= WEIGHT_ONLY.keys()
+    found = {each.name: each for each in variants(small, ROWS[:, :4])}
+    assert found[name].reason == NOTHING
+    assert found[name].model is None
+
+
+def test_what_float16_cannot_hold_stays_float32() -> None:
+    large = network(largest=1e6)
+    assert weights.float16(large).SerializeToString() == large.SerializeToString()
+
+
+def test_a_weight_with_another_use_stays() -> None:
+    matrix = numpy_helper.from_array(np.random.default_rng(0).normal(size=(96, 96)).astype(np.float32), "w")
+    product = helper.make_node("MatMul", ["input", "w"], ["p"])
+    assert len(find_weights(model([product], [matrix], 96, 96))) == 1
+    both = [
+        product,
+        helper.make_node("ReduceMax", ["w"], ["m"]),
+        helper.make_node("Add", ["p", "m"], ["output"]),
+    ]
+    assert find_weights(model(both, [matrix], 96, 96)) == []
+    # The same weight, once as it is and once transposed: a channel of one is not a channel of the other.
+    other = helper.make_node("Gemm", ["p", "w"], ["output"], transB=1)
+    assert find_weights(model([product, other], [matrix], 96, 96)) == []
