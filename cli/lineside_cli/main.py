@@ -51,6 +51,12 @@ COMMANDS = {
     "agent": Command(
         "lineside_agent.commands", "configure_agent", "agent", "init, check or run the agent on a device"
     ),
+    "bench": Command(
+        "lineside_agent.bench.commands",
+        "configure_bench",
+        "agent",
+        "measure what a bundle costs on this machine",
+    ),
     "collector": Command(
         "lineside_collector.commands",
         "configure_collector",
