@@ -283,6 +283,14 @@ def test_column_names_bring_no_warnings() -> None:
     assert _written(model)
 
 
+def test_many_trees_lose_no_digits() -> None:
+    """A float32 sum of 600 numbers near 1000 would be wrong in its fifth digit."""
+    rows, _, values = _data(9, 2)
+    forest = RandomForestRegressor(600, max_depth=3, random_state=0)
+    _assert_exact(forest.fit(rows, 1000 + values), rows)
+    _assert_exact(IsolationForest(n_estimators=600, max_samples=20, random_state=0).fit(rows), rows)
+
+
 def test_what_is_left_to_the_converter() -> None:
     rows, labels, values = _data(4, 3)
     schema = describe(LinearRegression().fit(rows, values))

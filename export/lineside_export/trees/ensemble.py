@@ -48,7 +48,7 @@ class Categorical(NamedTuple):
 class Ensemble(NamedTuple):
     """Trees and what their leaves mean: each adds `weight` to the sum `target`, of which there are `targets`.
 
-    average: divide the sums by the number of trees. base: what each sum begins with. table: if given, a weight is
+    average: divide the sums by the number of trees. base: what each sum gets besides. table: if given, a weight is
     the index of a row of it (float32, shape (rows, outputs)), a target is a tree, and the sums are those of
     the rows. offset: the outlier link's, in scikit-learn's terms.
     """

@@ -95,7 +95,7 @@ def _classifier(model: Any) -> Ensemble | None:
         return Ensemble(nodes, target, weight, classes, "probabilities", average=True)
     if classes == 2:
         target = np.zeros(len(votes), np.int64)
-        return Ensemble(nodes, target, votes[:, 1], 1, "binary", average=True)
+        return Ensemble(nodes, target, votes[:, 1] - 0.5, 1, "binary", average=True)
     return _with_table(nodes, votes, "probabilities")
 
 
@@ -105,7 +105,13 @@ def _regressor(model: Any) -> Ensemble:
     values = np.concatenate([tree.value[:, :, 0] for tree in trees])
     if values.shape[1] > 1:
         return _with_table(nodes, values, "values")
-    return Ensemble(nodes, np.zeros(len(values), np.int64), values[:, 0], 1, "values", average=True)
+    target = np.zeros(len(values), np.int64)
+    if len(trees) == 1:
+        return Ensemble(nodes, target, values[:, 0], 1, "values")
+    # Summing differences from the middle, added last, keeps the digits that float32 would lose to a large mean.
+    middle = values[~nodes.inner, 0].mean()
+    weight = (values[:, 0] - middle) / len(trees)
+    return Ensemble(nodes, target, weight, 1, "values", base=np.array([middle]))
 
 
 def _with_table(nodes: Nodes, values: NDArray[np.float64], link: Link) -> Ensemble:
@@ -131,7 +137,9 @@ def _isolation_forest(model: Any) -> Ensemble:
     scale = len(trees) * float(_path_length(np.array([model._max_samples]))[0])
     exponent = -np.log(2) * (lengths / scale if scale else np.full(len(samples), 1 / len(trees)))
     target = np.zeros(len(samples), np.int64)
-    return Ensemble(nodes, target, exponent, 1, "outlier", offset=float(model.offset_))
+    middle = exponent[~nodes.inner].mean()
+    base = np.array([middle * len(trees)])
+    return Ensemble(nodes, target, exponent - middle, 1, "outlier", base=base, offset=float(model.offset_))
 
 
 def _path_length(samples: NDArray[Any]) -> NDArray[np.float64]:

@@ -81,17 +81,26 @@ def _probabilities(steps: Steps, source: str, ensemble: Ensemble, schema: Schema
 
 
 def _binary(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
-    """From the second class's probability p to 1 - p and p."""
-    weights = steps.constant("sides", np.array([[-1, 1]], np.float32))
-    offset = steps.constant("whole", np.array([1, 0], np.float32))
-    steps.add("Gemm", [source, weights, offset], _PROBABILITIES)
-    # Gradient boosting gives a tie to the second class, the others to the first.
-    _label(steps, _PROBABILITIES, schema, last=ensemble.link == "logistic last")
-    steps.give(_PROBABILITIES, onnx.TensorProto.FLOAT, 2)
+    """The sum is what the second class's probability exceeds a half by: equal votes are exactly 0."""
+    del ensemble
+    _two_classes(steps, source, schema, (0.5, 0.5), last=False)
 
 
 def _logistic(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
-    _binary(steps, steps.add("Sigmoid", [source], "chance"), ensemble, schema)
+    chance = steps.add("Sigmoid", [source], "chance")
+    # Gradient boosting gives a tie to the second class, the others to the first.
+    _two_classes(steps, chance, schema, (1.0, 0.0), last=ensemble.link == "logistic last")
+
+
+def _two_classes(
+    steps: Steps, source: str, schema: Schema, offset: tuple[float, float], *, last: bool
+) -> None:
+    """From a number p to offset[0] - p and offset[1] + p."""
+    weights = steps.constant("sides", np.array([[-1, 1]], np.float32))
+    whole = steps.constant("whole", np.array(offset, np.float32))
+    steps.add("Gemm", [source, weights, whole], _PROBABILITIES)
+    _label(steps, _PROBABILITIES, schema, last=last)
+    steps.give(_PROBABILITIES, onnx.TensorProto.FLOAT, 2)
 
 
 def _softmax(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
