@@ -18,7 +18,9 @@ Method: TypeAlias = Callable[[onnx.ModelProto, NDArray[np.float32]], onnx.ModelP
 ORIGINAL = "float32"
 # The trees of a model by Lineside's own writer: the same answers in fewer bytes.
 COMPACT = "compact"
-EXACT = (ORIGINAL, COMPACT)
+# Other families as a few matrix products: the same answers in less time.
+REWRITTEN = "rewritten"
+EXACT = (ORIGINAL, COMPACT, REWRITTEN)
 # A new way to write a model is one line here: a function of the float32 graph and the calibration rows.
 METHODS: dict[str, Method] = {
     "int8-weights": lambda graph, _: weights.int8(graph),
@@ -44,7 +46,7 @@ NOTHING = "changes nothing: the graph has no layer that it can store in fewer bi
 
 
 class Variant(NamedTuple):
-    """A model written one way; `model` is None, and `reason` says why, if nothing came of it."""
+    """A model written one way; `model` is None if nothing came of it, and `reason` says why; else it notes how."""
 
     name: str
     model: bytes | None

@@ -1,4 +1,4 @@
-"""The exact ways to write a model: by its framework's converter, and trees also by Lineside's own writer."""
+"""The exact ways to write a model: by its framework's converter, and many families also by Lineside's own writers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from lineside_agent.model import Model
 from lineside_contract.errors import BundleError, InputError
 from lineside_contract.manifest import Outputs
 from lineside_export import schema
-from lineside_export.candidates import COMPACT, ORIGINAL, Variant
+from lineside_export.candidates import COMPACT, ORIGINAL, REWRITTEN, Variant
 from lineside_export.convert import INPUT, convert
 from lineside_export.convert.sklearn import convert_steps
+from lineside_export.rewrites.graph import rename
+from lineside_export.rewrites.write import write as rewrite
 from lineside_export.subject import Subject
 from lineside_export.trees.extract import node_count
 from lineside_export.trees.write import taken_apart, write
@@ -45,8 +47,10 @@ class Sound(NamedTuple):
 
 
 def writings(subject: Subject) -> list[Writing]:
-    """Write a model in every exact way. Raises InputError if there is none."""
+    """Write a model in every exact way, what others are compared with first. Raises InputError if there is none."""
     compact = _compact(subject)
+    rewritten = _rewritten(subject)
+    own = compact or rewritten
     nodes = node_count(taken_apart(subject.model)[1])
     if compact is not None and nodes > MOST_NODES:
         reason = f"not tried: skl2onnx takes minutes for {nodes:,} nodes"
@@ -54,10 +58,12 @@ def writings(subject: Subject) -> list[Writing]:
     try:
         graph = convert(subject.model, subject.schema)
     except InputError as error:
-        if compact is None:
+        if own is None:
             raise
-        return [compact, Writing(Variant(ORIGINAL, None, f"failed: {error.message}", failed=True))]
+        return [own, Writing(Variant(ORIGINAL, None, f"failed: {error.message}", failed=True))]
     plain = Writing(Variant(ORIGINAL, graph.SerializeToString()), graph)
+    if rewritten is not None:
+        return [_named_alike(rewritten, graph), plain]
     return [plain] if compact is None else [plain, compact]
 
 
@@ -67,6 +73,22 @@ def _compact(subject: Subject) -> Writing | None:
     except InputError:  # a step before the trees: converting the whole says which
         return None
     return None if found is None else Writing(Variant(COMPACT, found))
+
+
+def _rewritten(subject: Subject) -> Writing | None:
+    try:
+        found = rewrite(subject.model, subject.schema, INPUT, partial(convert_steps, schema=subject.schema))
+    except InputError:  # a step before the model: converting the whole says which
+        return None
+    return None if found is None else Writing(Variant(REWRITTEN, found.SerializeToString()), found)
+
+
+def _named_alike(rewritten: Writing, plain: onnx.ModelProto) -> Writing:
+    """Call a rewritten model's outputs what skl2onnx calls them: a bundle has one set of names."""
+    graph = onnx.load_from_string(rewritten.model)
+    for own, other in zip(list(graph.graph.output), list(plain.graph.output), strict=True):
+        rename(graph.graph, own.name, other.name)
+    return Writing(Variant(REWRITTEN, graph.SerializeToString()), graph)
 
 
 def sound(subject: Subject, found: list[Writing], asked: Trials, *, allow: bool) -> Sound:

@@ -1,0 +1,81 @@
+"""Nearest neighbours: one product with all training rows, then the few nearest measured again.
+
+||x - y||^2 = ||x||^2 - 2xy + ||y||^2, of which ||x||^2 does not change who is nearest. The product cancels where
+neighbours are much closer to each other than to the centre of the data, so it only proposes: twice as many as are
+asked for, and some. Those are measured by their differences, as scikit-learn's trees do, which also gives equal
+distances to the lower index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside_export.rewrites.front import Front
+from lineside_export.rewrites.graph import Graph
+from lineside_export.schema import Schema
+
+_SPARE = 8
+# Of the data's own spread: a neighbour this close has all the weight.
+_NO_DISTANCE = 1e-9
+
+
+def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -> bool:
+    """Write a KNeighborsClassifier or KNeighborsRegressor. False for what this does not know."""
+    known = model.weights in ("uniform", "distance") and model.effective_metric_ == "euclidean"
+    if not known or not isinstance(model._fit_X, np.ndarray):
+        return False
+    votes = _votes(model, schema)
+    if votes is None:
+        return False
+    rows = model._fit_X.astype(np.float64)
+    front, middle = front.around(rows.mean(axis=0))
+    rows = rows - middle
+    nearest, squares = _nearest(graph, front.write(graph, source), rows, model.n_neighbors)
+    found = graph.add("Gather", graph.constant(votes), nearest)
+    if model.weights == "uniform":
+        found = graph.add("ReduceMean", found, graph.constant(np.array([1])), keepdims=0)
+    else:
+        found = _weighted(graph, found, squares, np.abs(rows).max(initial=0) * _NO_DISTANCE)
+    if schema.task == "regression":
+        graph.give_values(found, votes.shape[1])
+    else:
+        graph.give_classes(graph.best(found), found, schema.classes)
+    return True
+
+
+def _votes(model: Any, schema: Schema) -> NDArray[np.float64] | None:
+    """Return what each training row says, shape (rows, classes) or (rows, targets)."""
+    if schema.task == "regression":
+        return np.asarray(model._y, np.float64).reshape(len(model._fit_X), -1)
+    if np.ndim(model._y) != 1:
+        return None
+    votes: NDArray[np.float64] = np.eye(len(schema.classes))[model._y]
+    return votes
+
+
+def _nearest(graph: Graph, z: str, rows: NDArray[np.float64], count: int) -> tuple[str, str]:
+    """Return the nearest rows' numbers and their squared distances, each of shape (n, count)."""
+    wide = min(len(rows), 2 * count + _SPARE)
+    closeness = graph.product(z, rows.T, -(rows**2).sum(axis=1) / 2)
+    _, proposed = graph.largest(closeness, wide)
+    # In the order of their numbers, so that the first of equal distances is the lower one.
+    proposed, _ = graph.largest(proposed, wide, smallest=True)
+    there = graph.add("Gather", graph.constant(rows), proposed)
+    apart = graph.add("Sub", there, graph.add("Unsqueeze", z, graph.constant(np.array([1]))))
+    squares = graph.add("ReduceSumSquare", apart, graph.constant(np.array([2])), keepdims=0)
+    least, places = graph.largest(squares, count, smallest=True)
+    return graph.add("GatherElements", proposed, places, axis=1), least
+
+
+def _weighted(graph: Graph, votes: str, squares: str, no_distance: float) -> str:
+    """Return the mean of votes (n, count, columns), each weighted by the reciprocal of its distance."""
+    distances = graph.add("Sqrt", squares)
+    floor = graph.constant(np.array(max(no_distance, np.finfo(np.float32).tiny)))
+    weights = graph.add("Reciprocal", graph.add("Max", distances, floor))
+    ones = graph.constant(np.array([1]))
+    whole = graph.add("ReduceSum", weights, ones, keepdims=1)
+    shares = graph.add("Unsqueeze", graph.add("Div", weights, whole), ones)
+    return graph.add("Squeeze", graph.add("MatMul", shares, votes), ones)
