@@ -63,7 +63,7 @@ def make_manifest(
         metric_exported=chosen.metric,
         candidate=chosen.name,
         candidates=judgement.candidates,
-        tolerance=settings.tolerance,
+        tolerance=settings.rules.tolerance,
         rows_held_back=len(truth.inputs),
         made_with=_made_with(),
     )

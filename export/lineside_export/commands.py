@@ -15,10 +15,13 @@ examples:
       --name pump --version 1.0.0
   lineside export model.skops --data vibration.csv --target fault --window 64 --hop 32 \\
       --rate-hz 1000 --unit x=g --unit y=g -o motor-2.0.0.bundle.zip
+  lineside export model.skops --data rows.csv --target fault --candidate int8-weights -o pump-1.0.0.bundle.zip
+  lineside export model.skops --data rows.csv --target fault --objective latency --max-bytes 50000 \\
+      -o pump-1.0.0.bundle.zip
   lineside export model.joblib --trust-pickle --data rows.csv -o pump-1.0.0.bundle.zip
 
 The rows should be ones that the model was not trained on: some calibrate the int8 versions, the others
-judge them. Exit code: 0 written, 2 refused (the message says why; nothing is written).
+judge every version. Exit code: 0 written, 2 refused (the message says why; nothing is written).
 """
 _INSPECT_EXAMPLES = """
 examples:
@@ -141,10 +144,32 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
         help="how much of the metric a smaller version may lose, absolute (default: 0.005)",
     )
     judging.add_argument(
+        "--min-agreement",
+        type=_agreement,
+        default=0.99,
+        metavar="SHARE",
+        help="share of the held-back rows that must keep their label, or have their value within 5%% of its "
+        "standard deviation (default: 0.99)",
+    )
+    judging.add_argument(
         "--objective",
         choices=["latency", "size", "balanced"],
         default="balanced",
         help="what decides among the versions that are good enough (default: balanced)",
+    )
+    judging.add_argument(
+        "--candidate",
+        metavar="NAME",
+        help="take this version, such as int8-weights, or refuse with the reason",
+    )
+    judging.add_argument(
+        "--max-bytes", type=_count, metavar="BYTES", help="refuse if no version's model is this small"
+    )
+    judging.add_argument(
+        "--max-latency-us",
+        type=_positive,
+        metavar="US",
+        help="refuse if no version answers one row in this many microseconds here",
     )
     judging.add_argument(
         "--allow-mismatch",
@@ -185,6 +210,7 @@ def _export(options: argparse.Namespace) -> int:
     from lineside_export.dataset import Columns
     from lineside_export.export import export
     from lineside_export.load import Trust
+    from lineside_export.pick import Rules
     from lineside_export.settings import Settings
 
     settings = Settings(
@@ -200,8 +226,14 @@ def _export(options: argparse.Namespace) -> int:
         units=dict(options.unit),
         held_back=options.held_back,
         seed=options.seed,
-        tolerance=options.tolerance,
-        objective=options.objective,
+        rules=Rules(
+            objective=options.objective,
+            tolerance=options.tolerance,
+            min_agreement=options.min_agreement,
+            candidate=options.candidate,
+            max_bytes=options.max_bytes,
+            max_latency_us=options.max_latency_us,
+        ),
         allow_mismatch=options.allow_mismatch,
         dry_run=options.dry_run,
         sign_key=options.sign_key,
@@ -278,6 +310,13 @@ def _share(text: str) -> float:
     number = _number(text)
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return number
+
+
+def _agreement(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
 
 

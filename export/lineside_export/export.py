@@ -102,7 +102,7 @@ def _judge(
     original = 1.0
     if by.metric is not None and by.target is not None:
         original = by.metric.of(by.original, by.target)
-    judged = pick([each.candidate for each in measured], original, settings.tolerance, settings.objective)
+    judged = pick([each.candidate for each in measured], original, settings.rules)
     chosen = next(i for i, candidate in enumerate(judged) if candidate.verdict == "chosen")
     if verification.doubt:
         judged[chosen] = replace(judged[chosen], reason=f"{judged[chosen].reason}. {verification.doubt}")

@@ -76,7 +76,7 @@ def _judge(variant: Variant, outputs: Outputs, truth: Truth) -> tuple[Measured, 
     candidate = Candidate(
         name=variant.name,
         verdict="kept",
-        reason="",
+        reason=variant.reason,
         bytes=len(variant.model),
         metric=metric,
         agreement=agreed,

@@ -4,62 +4,144 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import sqrt
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
+from lineside_contract.errors import InputError, nearest
 from lineside_contract.manifest import Candidate
 
 Objective: TypeAlias = Literal["latency", "size", "balanced"]
 
 # Two latencies closer than this are the same: medians of one model differ by as much from run to run.
 NOISE = 0.1
+# Sizes closer than this are the same: then accuracy decides.
+AS_SMALL = 0.05
 
 
-def pick(
-    candidates: Sequence[Candidate], original: float, tolerance: float, objective: Objective
-) -> list[Candidate]:
+class Rules(NamedTuple):
+    """What is asked of a candidate.
+
+    tolerance: how much of the metric may be lost, absolute. min_agreement: the least share of rows that keep their
+    answer. candidate: the only one wanted, by name. max_bytes: of the model. max_latency_us: of one row, here.
+    """
+
+    objective: Objective = "balanced"
+    tolerance: float = 0.005
+    min_agreement: float = 0.99
+    candidate: str | None = None
+    max_bytes: int | None = None
+    max_latency_us: float | None = None
+
+
+def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list[Candidate]:
     """Give every candidate its verdict and reason. Exactly one is chosen.
 
     The first candidate is exact: float32, or trees written compactly; those already dropped or failed stay so.
-    `original` is the original model's metric, `tolerance` how much of it (absolute) may be lost. The first is
-    never dropped: it was held against the original row by row, and can only differ at ties.
+    `original` is the original model's metric. The first never loses too much: it was held against the original row
+    by row, and can only differ at ties.
+
+    Raises InputError if the candidate that was asked for is not good enough, or if nothing good is small or fast
+    enough.
     """
     plain = candidates[0]
-    judged = [_drop(candidate, plain, original, tolerance) for candidate in candidates]
-    left = [candidate for candidate in judged if candidate.verdict == "kept"]
-    best = OBJECTIVES[objective](left, plain)
-    return [_finish(candidate, best, plain, objective) for candidate in judged]
+    good = [_drop(candidate, plain, original, rules) for candidate in candidates]
+    fitting = [_limit(candidate, rules) for candidate in good]
+    left = [candidate for candidate in fitting if candidate.verdict == "kept"]
+    if rules.candidate is not None:
+        best = _wanted(fitting, rules.candidate)
+    elif left:
+        best = OBJECTIVES[rules.objective](left, plain)
+    else:
+        raise _nothing_fits([candidate for candidate in good if candidate.verdict == "kept"], rules)
+    return [_finish(candidate, best, plain, rules) for candidate in fitting]
 
 
-def _drop(candidate: Candidate, plain: Candidate, original: float, tolerance: float) -> Candidate:
+def _drop(candidate: Candidate, plain: Candidate, original: float, rules: Rules) -> Candidate:
     if candidate.verdict != "kept" or candidate is plain:
         return candidate
     lost = original - (candidate.metric or 0.0)
-    if lost > tolerance:
-        return replace(
-            candidate, verdict="dropped", reason=f"loses {lost:.4f}; at most {tolerance:g} may be lost"
+    if lost > rules.tolerance:
+        return _dropped(candidate, f"loses {lost:.4f}; at most {rules.tolerance:g} may be lost")
+    if _agreement(candidate) < rules.min_agreement:
+        reason = f"agrees on {_agreement(candidate):.4f} of the rows; at least {rules.min_agreement:g} must"
+        return _dropped(candidate, reason)
+    if _size(candidate, plain) >= 1 and _latency(candidate, plain) >= 1 - NOISE:
+        return _dropped(candidate, f"neither smaller nor faster than {plain.name}")
+    return candidate
+
+
+def _limit(candidate: Candidate, rules: Rules) -> Candidate:
+    if candidate.verdict != "kept" or _excess(candidate, rules) <= 1:
+        return candidate
+    return _dropped(candidate, f"{_cost(candidate)}; asked for {_limits(rules)}")
+
+
+def _dropped(candidate: Candidate, reason: str) -> Candidate:
+    return replace(candidate, verdict="dropped", reason=_noted(candidate, reason))
+
+
+def _noted(candidate: Candidate, reason: str) -> str:
+    """Return a reason with what was noted about the candidate before it was judged."""
+    return f"{reason} ({candidate.reason})" if candidate.reason else reason
+
+
+def _excess(candidate: Candidate, rules: Rules) -> float:
+    """Return by what factor a candidate is beyond the limit that it is farthest beyond; up to 1 it is within."""
+    costs = [(candidate.bytes, rules.max_bytes), (candidate.latency_1_us, rules.max_latency_us)]
+    return max((cost or 0) / limit if limit is not None else 0.0 for cost, limit in costs)
+
+
+def _cost(candidate: Candidate) -> str:
+    return f"{candidate.bytes:,} bytes and {candidate.latency_1_us:.1f} us a row"
+
+
+def _limits(rules: Rules) -> str:
+    limits = {"bytes": rules.max_bytes, "us a row": rules.max_latency_us}
+    return " and ".join(f"at most {limit:,} {unit}" for unit, limit in limits.items() if limit is not None)
+
+
+def _nothing_fits(good: Sequence[Candidate], rules: Rules) -> InputError:
+    closest = min(good, key=lambda candidate: _excess(candidate, rules))
+    return InputError(
+        f"No version of the model fits {_limits(rules)}: the nearest is {closest.name} with {_cost(closest)}.",
+        hint="Allow that much, or a greater loss (--tolerance, --min-agreement), or train a smaller model.",
+    )
+
+
+def _wanted(candidates: Sequence[Candidate], name: str) -> Candidate:
+    by_name = {candidate.name: candidate for candidate in candidates}
+    if name not in by_name:
+        hint = nearest(name, by_name) or f"There are: {', '.join(by_name)}."
+        raise InputError(f"There is no candidate called {name!r}.", hint=hint)
+    if by_name[name].verdict != "kept":
+        usable = [candidate.name for candidate in candidates if candidate.verdict == "kept"]
+        raise InputError(
+            f"The candidate {name} cannot be taken: {by_name[name].reason.rstrip('.')}.",
+            hint=f"These can be taken: {', '.join(usable)}."
+            if usable
+            else "None of the others can be taken.",
         )
-    size, latency = _size(candidate, plain), _latency(candidate, plain)
-    if size >= 1 and latency >= 1 - NOISE:
-        return replace(candidate, verdict="dropped", reason=f"neither smaller nor faster than {plain.name}")
-    return candidate
+    return by_name[name]
 
 
-def _finish(candidate: Candidate, best: Candidate, plain: Candidate, objective: Objective) -> Candidate:
+def _finish(candidate: Candidate, best: Candidate, plain: Candidate, rules: Rules) -> Candidate:
     if candidate is best:
-        return replace(candidate, verdict="chosen", reason=_praise(candidate, plain, objective))
+        return replace(
+            candidate, verdict="chosen", reason=_noted(candidate, _praise(candidate, plain, rules))
+        )
     if candidate.verdict == "kept":
-        return replace(candidate, reason=f"good, but {best.name} is better for {objective}")
+        better = "was asked for" if rules.candidate else f"is better for {rules.objective}"
+        return replace(candidate, reason=_noted(candidate, f"good, but {best.name} {better}"))
     return candidate
 
 
-def _praise(best: Candidate, plain: Candidate, objective: Objective) -> str:
+def _praise(best: Candidate, plain: Candidate, rules: Rules) -> str:
+    why = "asked for" if rules.candidate else f"best for {rules.objective}"
     if best is plain:
-        return f"best for {objective}: nothing else is worth its loss"
+        return why if rules.candidate else f"{why}: nothing else is worth its loss"
     return (
-        f"best for {objective}: {_size(best, plain):.0%} of {plain.name}'s bytes, "
-        f"{_latency(best, plain):.0%} of its latency"
+        f"{why}: {_size(best, plain):.0%} of {plain.name}'s bytes, {_latency(best, plain):.0%} of its latency"
     )
 
 
@@ -72,6 +154,10 @@ def _latency(candidate: Candidate, plain: Candidate) -> float:
     return (candidate.latency_1_us or 0.0) / (plain.latency_1_us or 1.0)
 
 
+def _agreement(candidate: Candidate) -> float:
+    return 1.0 if candidate.agreement is None else candidate.agreement
+
+
 def _fastest(left: Sequence[Candidate], plain: Candidate) -> Candidate:
     least = min(_latency(candidate, plain) for candidate in left)
     as_fast = [candidate for candidate in left if _latency(candidate, plain) <= least * (1 + NOISE)]
@@ -79,16 +165,21 @@ def _fastest(left: Sequence[Candidate], plain: Candidate) -> Candidate:
 
 
 def _smallest(left: Sequence[Candidate], plain: Candidate) -> Candidate:
-    return min(left, key=lambda candidate: (_size(candidate, plain), _latency(candidate, plain)))
+    least = min(_size(candidate, plain) for candidate in left)
+    as_small = [candidate for candidate in left if _size(candidate, plain) <= least * (1 + AS_SMALL)]
+    return min(as_small, key=lambda candidate: (-_agreement(candidate), _latency(candidate, plain)))
 
 
 def _balanced(left: Sequence[Candidate], plain: Candidate) -> Candidate:
     def both(candidate: Candidate) -> float:
         return sqrt(_size(candidate, plain) * _latency(candidate, plain))
 
-    best = min(left, key=both)
+    least = min(map(both, left))
     # What is not clearly better than float32 is not worth giving up exactness for.
-    return best if both(best) < 1 - NOISE else plain
+    if plain in left and least >= 1 - NOISE:
+        return plain
+    as_good = [candidate for candidate in left if both(candidate) <= least * (1 + NOISE)]
+    return min(as_good, key=lambda candidate: (-_agreement(candidate), both(candidate)))
 
 
 OBJECTIVES: dict[Objective, Callable[[Sequence[Candidate], Candidate], Candidate]] = {

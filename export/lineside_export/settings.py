@@ -13,14 +13,14 @@ from lineside_contract.errors import InputError
 from lineside_contract.manifest import Window
 from lineside_export.dataset import Columns
 from lineside_export.load import Trust
-from lineside_export.pick import Objective
+from lineside_export.pick import Rules
 
 _NAME_AND_VERSION = re.compile(r"(?P<name>.+)-(?P<version>\d.*)\Z")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the user asks for. `held_back` is a share of the rows, `tolerance` an absolute loss of the metric."""
+    """What the user asks for. `held_back` is a share of the rows; `rules` say what is good enough."""
 
     model: Path
     data: Path
@@ -34,8 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     units: dict[str, str] = {}
     held_back: float = 0.3
     seed: int = 0
-    tolerance: float = 0.005
-    objective: Objective = "balanced"
+    rules: Rules = Rules()
     allow_mismatch: bool = False
     dry_run: bool = False
     sign_key: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from lineside_agent.model import Model
+from lineside_contract.bundle import Bundle
 from lineside_export.candidates import METHODS, NOTHING, variants
 from lineside_export.quantize import blocks, weights
 from lineside_export.quantize.layers import weights as find_weights
@@ -172,3 +178,57 @@ def test_a_weight_with_another_use_stays() -> None:
     # The same weight, once as it is and once transposed: a channel of one is not a channel of the other.
     other = helper.make_node("Gemm", ["p", "w"], ["output"], transB=1)
     assert find_weights(model([product, other], [matrix], 96, 96)) == []
+
+
+@pytest.fixture
+def trained(work, classes):
+    rows, target = classes
+    model = make_pipeline(
+        StandardScaler(), MLPClassifier(hidden_layer_sizes=(64, 32), max_iter=30, random_state=0)
+    )
+    work.save(model.fit(rows[:200], target[:200]))
+    work.rows(rows[200:], target[200:])
+    return work
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_candidate_can_be_asked_for(trained) -> None:
+    result = trained.export("--candidate", "float16-weights", "--json")
+    assert result.code == 0, result.err
+    bundle = Bundle.open(trained.folder / "m-1.0.0.bundle.zip")
+    assert bundle.manifest.candidate == "float16-weights"
+    # It computes in float32, so a device must answer as exactly as it would with float32.
+    assert bundle.manifest.golden_tolerance == 1e-4
+    Model.open(bundle)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_had_is_refused_and_nothing_is_written(trained) -> None:
+    trained.refused(trained.export("--candidate", "int8-weigths"), "Did you mean 'int8-weights'?")
+    trained.refused(trained.export("--max-bytes", "1000"), "at most 1,000 bytes", "nearest is int")
+    trained.refused(trained.export("--max-latency-us", "0.1"), "at most 0.1 us a row", "the nearest is")
+    trained.refused(trained.export("--min-agreement", "1.5"), "from 0 to 1")
+    trained.refused(trained.export("--max-bytes", "many"), "'many' is not a whole number")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_poor_metric_does_not_hide_a_changed_model(work, values) -> None:
+    """R2 hardly moves where most of the truth is noise, although the answers do."""
+    rows, target = values
+    model = MLPRegressor(hidden_layer_sizes=(128, 128), max_iter=20, random_state=0)
+    model.fit(rows[:200], target[:200])
+    # Units that never answer, with weights so large that the others in their blocks round to little or nothing.
+    model.coefs_[0][:, ::32] = 0
+    model.intercepts_[0][::32] = -1
+    model.coefs_[1][::32] *= 60
+    work.save(model)
+    work.rows(rows[200:], target[200:] + np.random.default_rng(0).normal(0, 30, 200))
+    result = work.export("--objective", "size", "--json")
+    assert result.code == 0, result.err
+    manifest = json.loads(result.out)
+    four_bits = next(each for each in manifest["candidates"] if each["name"] == "int4-weights")
+    assert manifest["metric_original"] - four_bits["metric"] < 0.005
+    assert four_bits["agreement"] < 0.99
+    assert four_bits["verdict"] == "dropped"
+    assert "at least 0.99 must" in four_bits["reason"]
+    assert manifest["candidate"] != "int4-weights"

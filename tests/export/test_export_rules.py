@@ -11,13 +11,14 @@ from sklearn.ensemble import HistGradientBoostingRegressor, IsolationForest, Ran
 from sklearn.linear_model import LogisticRegression
 
 from lineside_agent.model import Answers, Model, read_golden
+from lineside_contract.errors import InputError
 from lineside_contract.manifest import Candidate, Outputs
 from lineside_export import golden
 from lineside_export.candidates import variants
 from lineside_export.check import compare
 from lineside_export.convert import convert
 from lineside_export.dataset import split
-from lineside_export.pick import pick
+from lineside_export.pick import Rules, pick
 from lineside_export.probes import probes
 from lineside_export.schema import describe
 from lineside_export.trees.inside import round_thresholds_down, splits
@@ -68,10 +69,14 @@ def test_a_split_is_a_partition_and_never_changes(count: int, share: float, seed
         (small(bytes=300, metric=0.8), "size", "float32", "loses 0.1000"),
         (small(bytes=300, metric=0.896), "size", "int8", ""),
         (small(bytes=None, verdict="failed", reason="no"), "size", "float32", "no"),
+        (small(bytes=300, agreement=0.98), "size", "float32", "agrees on 0.9800"),
+        (small(bytes=300, agreement=0.99), "size", "int8", ""),
+        (small(bytes=980, agreement=0.99), "size", "float32", "better for size"),
+        (small(bytes=300, reason="31 dB"), "size", "int8", "(31 dB)"),
     ],
 )
 def test_which_candidate_is_shipped(other, objective, chosen, why) -> None:
-    judged = pick([PLAIN, other], 0.9, 0.005, objective)
+    judged = pick([PLAIN, other], 0.9, Rules(objective))
     assert [each.name for each in judged if each.verdict == "chosen"] == [chosen]
     assert all(each.reason for each in judged)
     assert why in judged[1].reason
@@ -86,11 +91,55 @@ def test_what_is_shipped_is_never_worse_all_round(numbers, objective) -> None:
         small(name=f"v{i}", bytes=size, latency_1_us=latency, metric=metric)
         for i, (size, latency, metric) in enumerate(numbers)
     ]
-    judged = pick([PLAIN, *others], 0.9, 0.005, objective)
+    judged = pick([PLAIN, *others], 0.9, Rules(objective))
     (best,) = [each for each in judged if each.verdict == "chosen"]
     assert best is not None
     assert best.name == "float32" or best.metric >= 0.895
     assert best.bytes <= PLAIN.bytes or best.latency_1_us <= PLAIN.latency_1_us
+
+
+SMALL, FAST = (
+    small(name="small", bytes=300, latency_1_us=20.0),
+    small(name="fast", bytes=900, latency_1_us=5.0),
+)
+BAD = small(name="bad", bytes=100, agreement=0.9)
+
+
+@pytest.mark.parametrize(
+    ("rules", "chosen"),
+    [
+        (Rules("latency", max_bytes=500), "small"),
+        (Rules("size", max_latency_us=12), "fast"),
+        (Rules("size", max_bytes=1000, max_latency_us=10), "fast"),
+        (Rules("balanced", max_bytes=300), "small"),
+        (Rules("size", candidate="fast"), "fast"),
+        (Rules("size", candidate="float32"), "float32"),
+        (Rules("size", min_agreement=0.9), "bad"),
+    ],
+)
+def test_limits_and_wishes(rules, chosen) -> None:
+    judged = pick([PLAIN, SMALL, FAST, BAD], 0.9, rules)
+    assert [each.name for each in judged if each.verdict == "chosen"] == [chosen]
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (Rules(max_bytes=200), ["at most 200 bytes", "nearest is small with 300 bytes"]),
+        (Rules(max_latency_us=2.5), ["at most 2.5 us a row", "nearest is fast with 900 bytes and 5.0 us"]),
+        (Rules(max_bytes=500, max_latency_us=10), ["500 bytes and at most 10 us a row", "nearest is fast"]),
+        (Rules(candidate="bad"), ["bad cannot be taken", "agrees on 0.9000", "float32, small, fast"]),
+        (Rules(candidate="smal"), ["no candidate called 'smal'", "Did you mean 'small'?"]),
+        (Rules(candidate="x"), ["no candidate called 'x'", "There are: float32, small, fast, bad."]),
+        (Rules(candidate="fast", max_bytes=500), ["fast cannot be taken", "900 bytes", "at most 500 bytes"]),
+        (Rules(candidate="small", max_bytes=10), ["None of the others"]),
+    ],
+)
+def test_what_cannot_be_had_is_refused(rules, words) -> None:
+    with pytest.raises(InputError) as refused:
+        pick([PLAIN, SMALL, FAST, BAD], 0.9, rules)
+    for word in words:
+        assert word in str(refused.value)
 
 
 def _answers(label, probabilities) -> Answers:
