@@ -57,6 +57,12 @@ COMMANDS = {
         "agent",
         "measure what a bundle costs on this machine",
     ),
+    "doctor": Command(
+        "lineside_agent.doctor.commands",
+        "configure_doctor",
+        "agent",
+        "tell whether this machine can run an agent",
+    ),
     "collector": Command(
         "lineside_collector.commands",
         "configure_collector",

@@ -7,7 +7,8 @@ import signal
 ENDS = {
     signal.SIGILL: (
         "stopped at an instruction that this processor does not have",
-        "onnxruntime 1.21.0 does so on a Raspberry Pi 4; run: pip install --upgrade 'onnxruntime>=1.22'",
+        "A package built for newer processors does so, such as onnxruntime 1.21.0 on a Raspberry Pi 4 "
+        "(https://github.com/microsoft/onnxruntime/issues/23957); run: pip install --upgrade numpy onnxruntime",
     ),
     signal.SIGSEGV: (
         "was stopped for touching memory that is not its own",
