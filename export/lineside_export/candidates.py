@@ -11,9 +11,24 @@ import onnx
 from numpy.typing import NDArray
 
 from lineside_contract.errors import LinesideError
-from lineside_export.quantize import blocks, integers, weights
+from lineside_export.quantize import blocks, weights
+from lineside_export.quantize.devices import kernels
+from lineside_export.quantize.integers import Static, dynamic, static
+from lineside_export.quantize.source import Source
 
-Method: TypeAlias = Callable[[onnx.ModelProto, NDArray[np.float32]], onnx.ModelProto]
+
+class Written(NamedTuple):
+    """A graph written another way, with what there is to say about it."""
+
+    graph: onnx.ModelProto
+    note: str = ""
+
+
+class NotOffered(Exception):
+    """A way to write a model that would not do on the device; the reason says why."""
+
+
+Method: TypeAlias = Callable[[Source], Written]
 
 ORIGINAL = "float32"
 # The trees of a model by Lineside's own writer: the same answers in fewer bytes.
@@ -21,13 +36,33 @@ COMPACT = "compact"
 # Other families as a few matrix products: the same answers in less time.
 REWRITTEN = "rewritten"
 EXACT = (ORIGINAL, COMPACT, REWRITTEN)
-# A new way to write a model is one line here: a function of the float32 graph and the calibration rows.
+
+
+def _static(kind: Static) -> Method:
+    def method(source: Source) -> Written:
+        if not source.has_layers:
+            return Written(source.graph)
+        if kind.signed and not source.kernels.signed:
+            raise NotOffered(
+                "not tried: int8 activations are for ARM, and x86 does as well with uint8; see --device"
+            )
+        graph, calibration, snr = static(source, kind)
+        notes = [f"{calibration} ranges, {snr:.0f} dB", source.kernels.caution]
+        return Written(graph, "; ".join(filter(None, notes)))
+
+    return method
+
+
+# A new way to write a model is one line here: a function of the float32 graph, calibration rows and kernels.
 METHODS: dict[str, Method] = {
-    "int8-weights": lambda graph, _: weights.int8(graph),
-    "float16-weights": lambda graph, _: weights.float16(graph),
-    "int4-weights": lambda graph, _: blocks.int4(graph),
-    "int8-dynamic": integers.dynamic,
-    "int8-static": integers.static,
+    "int8-weights": lambda source: Written(weights.int8(source.graph)),
+    "float16-weights": lambda source: Written(weights.float16(source.graph)),
+    "int4-weights": lambda source: Written(blocks.int4(source.graph)),
+    "int8-dynamic": lambda source: Written(dynamic(source), source.kernels.caution),
+    "int8-static": _static(Static()),
+    "int8-static-pc": _static(Static(per_channel=True)),
+    "int8-s8s8": _static(Static(signed=True)),
+    "int8-s8s8-pc": _static(Static(signed=True, per_channel=True)),
 }
 # These compute in float32: what a device answers does not depend on how its processor multiplies integers.
 FLOAT_ARITHMETIC = (*EXACT, "int8-weights", "float16-weights")
@@ -54,22 +89,28 @@ class Variant(NamedTuple):
     failed: bool = False
 
 
-def variants(graph: onnx.ModelProto, calibration: NDArray[np.float32]) -> list[Variant]:
-    """Write a float32 graph in every inexact way. A method that fails is reported, not raised."""
-    return [_attempt(name, method, graph, calibration) for name, method in METHODS.items()]
+def variants(graph: onnx.ModelProto, calibration: NDArray[np.float32], device: str = "auto") -> list[Variant]:
+    """Write a float32 graph in every inexact way for a device. A method that fails is reported, not raised.
+
+    calibration: rows (n, features). device: a key of devices.DEVICES.
+    """
+    source = Source(graph, calibration, kernels(device))
+    return [_attempt(name, method, source) for name, method in METHODS.items()]
 
 
-def _attempt(name: str, method: Method, graph: onnx.ModelProto, calibration: NDArray[np.float32]) -> Variant:
+def _attempt(name: str, method: Method, source: Source) -> Variant:
     try:
-        changed = method(graph, calibration)
+        written = method(source)
     except LinesideError:
         raise
+    except NotOffered as reason:
+        return Variant(name, None, str(reason))
     except Exception as error:  # onnxruntime's quantizers raise anything
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Variant(name, None, f"failed: {text}", failed=True)
-    if _narrow(changed) <= _narrow(graph):
+    if _narrow(written.graph) <= _narrow(source.graph):
         return Variant(name, None, NOTHING)
-    return Variant(name, changed.SerializeToString())
+    return Variant(name, written.graph.SerializeToString(), written.note)
 
 
 def _narrow(graph: onnx.ModelProto) -> int:

@@ -104,9 +104,18 @@ def _checks(manifest: Manifest, verification: Verification) -> str:
 
 def _candidates(candidates: Sequence[Candidate]) -> str:
     header = ["candidate", "bytes", "us, 1 row", "us, 256 rows", "metric", "agreement", "verdict", "why"]
-    return _table(
-        header, [[*numbers(candidate), candidate.verdict, candidate.reason] for candidate in candidates]
-    )
+    measured = [each for each in candidates if each.bytes is not None]
+    table = _table(header, [[*numbers(each), each.verdict, each.reason] for each in measured])
+    others = by_reason([each for each in candidates if each.bytes is None])
+    return "\n".join([table, *(f"\n{', '.join(names)}: {reason}." for names, _, reason in others)])
+
+
+def by_reason(candidates: Sequence[Candidate]) -> list[tuple[list[str], str, str]]:
+    """Return the names of candidates with the same verdict for the same reason, the verdict and the reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for candidate in candidates:
+        found.setdefault((candidate.verdict, candidate.reason.rstrip(".")), []).append(candidate.name)
+    return [(names, verdict, reason) for (verdict, reason), names in found.items()]
 
 
 def numbers(candidate: Candidate) -> list[str]:

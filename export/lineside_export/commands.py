@@ -158,6 +158,12 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
         help="what decides among the versions that are good enough (default: balanced)",
     )
     judging.add_argument(
+        "--device",
+        choices=["auto", "pi4", "pi5", "zero2w", "x86"],
+        default="auto",
+        help="where it will run: decides on the kinds of int8; auto: those that are exact everywhere (default)",
+    )
+    judging.add_argument(
         "--candidate",
         metavar="NAME",
         help="take this version, such as int8-weights, or refuse with the reason",
@@ -234,6 +240,7 @@ def _export(options: argparse.Namespace) -> int:
             max_bytes=options.max_bytes,
             max_latency_us=options.max_latency_us,
         ),
+        device=options.device,
         allow_mismatch=options.allow_mismatch,
         dry_run=options.dry_run,
         sign_key=options.sign_key,

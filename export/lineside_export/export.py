@@ -70,7 +70,7 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     exact = sound(subject, found, trials(subject, settings.seed), allow=settings.allow_mismatch)
     outputs, verification = exact.outputs, exact.verification
     report("writing it in every way")
-    ways = _ways(exact, subject)
+    ways = _ways(exact, subject, settings.device)
     report("measuring")
     judged_by = truth(subject)
     measured = measure(ways, outputs, judged_by)
@@ -88,12 +88,12 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     return Exported(manifest, None if settings.dry_run else where.path, text, notes)
 
 
-def _ways(exact: Sound, subject: Subject) -> list[Variant]:
+def _ways(exact: Sound, subject: Subject, device: str) -> list[Variant]:
     first = exact.writings[0]
     ways = [*(writing.variant for writing in exact.writings), *exact.others]
     if first.graph is None:
         return ways
-    return [*ways, *variants(first.graph, subject.data.inputs[subject.rows.calibration])]
+    return [*ways, *variants(first.graph, subject.data.inputs[subject.rows.calibration], device)]
 
 
 def _judge(

@@ -35,6 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     held_back: float = 0.3
     seed: int = 0
     rules: Rules = Rules()
+    device: str = "auto"
     allow_mismatch: bool = False
     dry_run: bool = False
     sign_key: Path | None = None

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lineside_contract.manifest import Manifest
-from lineside_export.card import numbers
+from lineside_export.card import by_reason, numbers
 from lineside_export.export import Exported
 
 _NUMBERS = ["candidate", "bytes", "us/1", "us/256", "metric", "agreement"]
@@ -112,9 +112,12 @@ def _candidates(manifest: Manifest) -> Group:
         table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for candidate in manifest.candidates:
-        table.add_row(*numbers(candidate), candidate.verdict, style=_COLOURS[candidate.verdict])
+        if candidate.bytes is not None:
+            table.add_row(*numbers(candidate), candidate.verdict, style=_COLOURS[candidate.verdict])
     reasons = Table(box=None, show_header=False, pad_edge=False)
-    for candidate in manifest.candidates:
-        reasons.add_row(candidate.name, escape(candidate.reason), style=_COLOURS[candidate.verdict])
+    reasons.add_column(max_width=32)
+    reasons.add_column()
+    for names, verdict, reason in by_reason(manifest.candidates):
+        reasons.add_row(", ".join(names), escape(reason), style=_COLOURS[verdict])
     legend = f"metric: {manifest.metric}; us/1, us/256: median microseconds for 1 row and for 256 at once"
     return Group(table, reasons, Text(legend, style="dim"))

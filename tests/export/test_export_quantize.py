@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -22,8 +23,11 @@ from sklearn.preprocessing import StandardScaler
 from lineside_agent.model import Model
 from lineside_contract.bundle import Bundle
 from lineside_export.candidates import METHODS, NOTHING, variants
-from lineside_export.quantize import blocks, weights
+from lineside_export.quantize import blocks, devices, weights
+from lineside_export.quantize.devices import Kernels
+from lineside_export.quantize.integers import CALIBRATIONS, Static, signal_to_noise, static
 from lineside_export.quantize.layers import weights as find_weights
+from lineside_export.quantize.source import Source
 
 ROWS = np.random.default_rng(0).normal(size=(300, 96)).astype(np.float32)
 SIZES = (96, 256, 128, 4)
@@ -232,3 +236,97 @@ def test_a_poor_metric_does_not_hide_a_changed_model(work, values) -> None:
     assert four_bits["verdict"] == "dropped"
     assert "at least 0.99 must" in four_bits["reason"]
     assert manifest["candidate"] != "int4-weights"
+
+
+def quantized(graph: onnx.ModelProto) -> dict[str, set[int]]:
+    """Return the types that a QDQ graph's activations and weights are stored in."""
+    stored = {each.name: each.data_type for each in graph.graph.initializer}
+    return {
+        "activations": {
+            stored[node.input[2]] for node in graph.graph.node if node.op_type == "QuantizeLinear"
+        },
+        "weights": {stored[name] for name in stored if name.endswith("_quantized") and name.startswith("w")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("device", "offered"),
+    [
+        ("auto", {"int8-dynamic", "int8-static", "int8-static-pc"}),
+        ("x86", {"int8-dynamic", "int8-static", "int8-static-pc"}),
+        ("pi5", {"int8-dynamic", "int8-static", "int8-static-pc", "int8-s8s8", "int8-s8s8-pc"}),
+        ("zero2w", {"int8-dynamic", "int8-static", "int8-static-pc", "int8-s8s8", "int8-s8s8-pc"}),
+    ],
+)
+def test_which_int8_a_device_is_offered(device, offered, capsys) -> None:
+    found = {each.name: each for each in variants(network(), ROWS, device)}
+    assert {name for name, each in found.items() if each.model and "weights" not in name} == offered
+    assert ("no int8 dot product" in found["int8-static"].reason) == (device == "zero2w")
+    assert re.match(r"(min-max|percentile|entropy) ranges, \d\d dB", found["int8-static"].reason)
+    for name in offered - {"int8-dynamic"}:
+        assert 0 < noise(network(), onnx.load_from_string(found[name].model)) < 0.3
+    assert capsys.readouterr().out == ""  # the quantizers print, and --json must stay JSON
+
+
+@pytest.mark.parametrize(
+    "kind", [Static(), Static(per_channel=True), Static(signed=True), Static(True, True)]
+)
+@pytest.mark.parametrize("full_range", [True, False])
+def test_static_graphs_hold_what_their_names_say(kind, full_range) -> None:
+    graph = static(Source(network(), ROWS, Kernels(full_range, True)), kind).graph
+    types = quantized(graph)
+    assert types["activations"] == {TensorProto.INT8 if kind.signed else TensorProto.UINT8}
+    assert types["weights"] == {TensorProto.INT8}
+    found = {each.name: numpy_helper.to_array(each) for each in graph.graph.initializer}
+    steps = np.abs(found["w0_quantized"].astype(int))
+    # 7 bits where 8 could overflow, else the whole range.
+    assert (steps.max() <= 64) == (not full_range)
+    scale = next(value for name, value in found.items() if name.startswith("w0") and name.endswith("scale"))
+    assert scale.size == (256 if kind.per_channel else 1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exact"),
+    [
+        ("aarch64", "fp asimd", True),
+        ("x86_64", "avx2 avx512_vnni", True),
+        ("x86_64", "avx2 avx_vnni", True),
+        ("x86_64", "avx2 avx512f", False),
+    ],
+)
+def test_full_range_is_only_offered_where_it_can_be_judged(
+    machine, flags, exact, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(devices, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert devices.exact_here() == exact
+    assert devices.kernels("pi5").full_range == exact
+    assert devices.kernels("pi5").signed
+    for device in ("auto", "x86"):
+        assert devices.kernels(device) == Kernels(full_range=False, signed=False)
+
+
+def test_the_ranges_that_leave_most_signal_are_taken() -> None:
+    """One wild row stretches the min-max range of everything, which leaves few steps for the others."""
+    wild = ROWS.copy()
+    wild[7] *= 40
+    source = Source(network(), wild, Kernels(False, False))
+    ratios = {}
+    for name in CALIBRATIONS:
+        only = pytest.MonkeyPatch()
+        only.setattr("lineside_export.quantize.integers.CALIBRATIONS", {name: CALIBRATIONS[name]})
+        ratios[name] = static(source, Static()).snr
+        only.undo()
+    best = static(source, Static())
+    assert best.snr == max(ratios.values())
+    assert ratios[best.calibration] == best.snr
+    assert best.snr > ratios["min-max"]
+
+
+def test_signal_to_noise() -> None:
+    graph = network()
+    assert signal_to_noise(graph, graph, ROWS) == np.inf
+    exact, rough = answer(graph), answer(blocks.int4(graph))
+    power = np.sum((exact - exact.mean(axis=0)) ** 2) / np.sum((rough - exact) ** 2)
+    assert signal_to_noise(graph, blocks.int4(graph), ROWS) == pytest.approx(10 * np.log10(power), abs=0.01)

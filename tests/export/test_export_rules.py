@@ -14,7 +14,7 @@ from lineside_agent.model import Answers, Model, read_golden
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Candidate, Outputs
 from lineside_export import golden
-from lineside_export.candidates import variants
+from lineside_export.candidates import Written, variants
 from lineside_export.check import compare
 from lineside_export.convert import convert
 from lineside_export.dataset import split
@@ -194,11 +194,11 @@ def test_a_method_that_fails_or_does_nothing_is_reported(binary, monkeypatch) ->
     model = RandomForestClassifier(3, random_state=0).fit(*binary)
     graph = convert(model, describe(model))
 
-    def broken(graph, calibration):
+    def broken(source):
         raise ValueError("no luck\nat all")
 
     monkeypatch.setattr(
-        "lineside_export.candidates.METHODS", {"broken": broken, "idle": lambda graph, _: graph}
+        "lineside_export.candidates.METHODS", {"broken": broken, "idle": lambda source: Written(source.graph)}
     )
     failed, idle = variants(graph, binary[0].astype(np.float32))
     assert (failed.model, failed.failed, failed.reason) == (None, True, "failed: no luck")

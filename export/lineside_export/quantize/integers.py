@@ -1,12 +1,9 @@
-"""int8 by onnxruntime's quantizers, with what they need and do not do themselves."""
+"""int8 arithmetic by onnxruntime's quantizers: which types, whose ranges, one scale or many."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import math
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -14,114 +11,133 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
+    CalibrationMethod,
     QuantFormat,
     QuantType,
     quantize_dynamic,
     quantize_static,
 )
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from lineside_export.convert import INPUT
-from lineside_export.convert.sklearn import set_opsets
 from lineside_export.quantize.layers import LAYERS
+from lineside_export.quantize.source import Source
 
-_CALIBRATION_BATCH = 256
-_FLOAT_RESULT = frozenset({"Imputer", "Normalizer", "Scaler"})
 # Shape inference does not see through ai.onnx.ml; what comes out of it, a layer takes as float32.
-_EXTRA = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+_EXTRA = {"DefaultTensorType": onnx.TensorProto.FLOAT, "CalibPercentile": 99.9}
+# How the range of an activation is found. Entropy and percentile cut off what is rarely reached: Wu et al., "Integer
+# Quantization for Deep Learning Inference", 2020, section 4.2 (arxiv.org/abs/2004.09602).
+CALIBRATIONS = {
+    "min-max": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
 
 
-def dynamic(graph: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+class Static(NamedTuple):
+    """A kind of static quantization: int8 or uint8 activations; weights with one scale, or one a channel."""
+
+    signed: bool = False
+    per_channel: bool = False
+
+
+class Calibrated(NamedTuple):
+    """A quantized graph, how its ranges were found, and its outputs' signal-to-noise ratio in dB."""
+
+    graph: onnx.ModelProto
+    calibration: str
+    snr: float
+
+
+def dynamic(source: Source) -> onnx.ModelProto:
     """Store weights as int8; activations get their scale when the model runs. Raises what the quantizer does."""
-    del calibration  # the other quantizers' argument
-    with _files(graph) as (source, result):
-        # Without reduce_range, x86 processors without VNNI overflow where ARM does not.
+    if not source.has_layers:
+        return source.graph
+
+    def quantizer(prepared: str, result: str) -> None:
         quantize_dynamic(
-            source,
+            prepared,
             result,
             weight_type=QuantType.QInt8,
-            reduce_range=True,
+            reduce_range=not source.kernels.full_range,
             op_types_to_quantize=list(LAYERS),
             extra_options=_EXTRA,
         )
-        return _read(result)
+
+    return source.quantized(quantizer)
 
 
-def static(graph: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
-    """Store weights and activations as int8, with scales from calibration rows (n, features), as QDQ."""
-    with _files(graph) as (source, result):
+def static(source: Source, kind: Static) -> Calibrated:
+    """Store weights and activations as int8, with scales from the source's rows, as QDQ.
+
+    The ranges are found in whichever way leaves the most signal in the outputs. Raises what the quantizer does.
+    """
+    found, failures = [], []
+    for name in CALIBRATIONS:
+        try:
+            graph = _quantized(source, kind, name)
+            found.append(Calibrated(graph, name, signal_to_noise(source.graph, graph, source.rows)))
+        except Exception as error:  # the histograms of some activations have no entropy
+            failures.append(error)
+    if not found:
+        raise failures[0]
+    return max(found, key=lambda each: each.snr)
+
+
+def _quantized(source: Source, kind: Static, calibration: str) -> onnx.ModelProto:
+    def quantizer(prepared: str, result: str) -> None:
         quantize_static(
-            source,
+            prepared,
             result,
-            _Reader(calibration),
+            _Reader(source.rows),
             quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if kind.signed else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            reduce_range=True,
+            per_channel=kind.per_channel,
+            reduce_range=not source.kernels.full_range,
             op_types_to_quantize=list(LAYERS),
+            calibrate_method=CALIBRATIONS[calibration],
             extra_options=_EXTRA,
         )
-        return _read(result)
+
+    return source.quantized(quantizer)
+
+
+def signal_to_noise(graph: onnx.ModelProto, other: onnx.ModelProto, rows: NDArray[np.float32]) -> float:
+    """Return in dB how strong a graph's float32 outputs are against another's differences from them.
+
+    That is the least over the outputs of 10 log10(sum of squares of the output less its mean / of the differences);
+    infinite if there is no difference.
+    """
+    ratios = [
+        _decibel(np.sum((want - want.mean(axis=0)) ** 2), np.sum((got - want) ** 2))
+        for want, got in zip(_answers(graph, rows), _answers(other, rows), strict=True)
+        if want.dtype == np.float32
+    ]
+    return min(ratios, default=math.inf)
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def _answers(graph: onnx.ModelProto, rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    answers: list[NDArray[np.float32]] = session.run(None, {INPUT: rows})
+    return answers
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+    """Gives all rows at once: the histograms fail on batches of different sizes."""
+
     def __init__(self, rows: NDArray[np.float32]) -> None:
-        starts = range(0, len(rows), _CALIBRATION_BATCH)
-        self._batches = iter([{INPUT: rows[at : at + _CALIBRATION_BATCH]} for at in starts])
+        self._batches = iter([{INPUT: rows}])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return next(self._batches, None)
-
-
-@contextmanager
-def _files(graph: onnx.ModelProto) -> Iterator[tuple[str, str]]:
-    """Give the quantizers a prepared graph in a file: the object that they are given, they change."""
-    with tempfile.TemporaryDirectory(prefix="lineside-") as folder, _quiet():
-        source, prepared, result = (
-            str(Path(folder) / name) for name in ("source.onnx", "prepared.onnx", "result.onnx")
-        )
-        onnx.save(graph, source)
-        yield _prepare(source, prepared), result
-
-
-def _prepare(source: str, prepared: str) -> str:
-    """Infer shapes and fold constants, if onnxruntime can.
-
-    Not symbolically: that knows no ai.onnx.ml, and when it fails it leaves a file in the current folder.
-    """
-    try:
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    except Exception:  # it raises bare Exception; the graph as it is will do
-        return _with_types(source)
-    return _with_types(prepared)
-
-
-def _with_types(path: str) -> str:
-    """Say that what the ai.onnx.ml preprocessing gives is float32: shape inference stops there without it."""
-    graph = onnx.load(path)
-    known = {each.name for each in graph.graph.value_info} | {each.name for each in graph.graph.output}
-    for node in graph.graph.node:
-        if node.domain == "ai.onnx.ml" and node.op_type in _FLOAT_RESULT and node.output[0] not in known:
-            graph.graph.value_info.append(
-                onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
-            )
-    onnx.save(onnx.shape_inference.infer_shapes(graph), path)
-    return path
-
-
-def _read(path: str) -> onnx.ModelProto:
-    graph = onnx.load(path)
-    set_opsets(graph)
-    return graph
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantizers' advice to themselves: what they do is judged by what comes out."""
-    onnxruntime.set_default_logger_severity(4)
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-        onnxruntime.set_default_logger_severity(2)
