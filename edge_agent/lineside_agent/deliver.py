@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from typing import NamedTuple
 
-from lineside_agent.broker import Acknowledged, Broker, Lost, Received
+from lineside_agent.broker import Acknowledged, Broker, Happening, Lost, Received
 from lineside_agent.catch_up import CatchUp, Pass
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.encode import TOPICS, Code
@@ -104,13 +104,10 @@ class Deliver:
         if self.connected:
             self._send(now)
         for happening in self._broker.poll(min(longest_s, self._patience(now)), self._wake):
-            match happening:
-                case Acknowledged(token):
-                    self._on_acknowledged(token)
-                case Received(topic, payload, retained):
-                    self._on_received(topic, payload, retained)
-                case Lost(reason):
-                    self._on_lost(reason)
+            try:
+                self._on(happening)
+            except NotDelivered as error:  # an answer to it found the connection gone
+                self._on_lost(str(error))
         self._wake.clear()
         self._housekeep(self._clock.monotonic())
 
@@ -204,6 +201,15 @@ class Deliver:
         return self._broker.publish(self._presence.topic, payload, retain=True)
 
     # What happens.
+
+    def _on(self, happening: Happening) -> None:
+        match happening:
+            case Acknowledged(token):
+                self._on_acknowledged(token)
+            case Received(topic, payload, retained):
+                self._on_received(topic, payload, retained)
+            case Lost(reason):
+                self._on_lost(reason)
 
     def _on_acknowledged(self, token: int) -> None:
         entry = self._in_flight.pop(token, None)

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _LARGEST_SEGMENT = 4 * 1024 * 1024
 _SMALLEST_SEGMENT = 4096
 _RETRY_DISK_S = 1.0
+_MOST_NAMED = 10  # ranges of lost messages in one line of the log
 
 
 class Limits(NamedTuple):
@@ -80,6 +81,7 @@ class Outbox:
         self._memory: deque[Entry] = deque()
         self._memory_bytes = 0
         self._disk_failing = False
+        self._cursor_failing = False
         self._retry_at = 0.0
         self._synced = 0  # everything below is on disk
         self._commit_at: float | None = None
@@ -333,7 +335,9 @@ class Outbox:
             # What is settled may be missing: its file is deleted, or it was never written.
             missing = self._cursor.of(snapshot.boot).missing(first, last)
             if missing and self._log.has(snapshot.number):
-                log.error("%s is damaged: messages %d to %d are lost", snapshot.path.name, first, last)
+                ranges = ", ".join(f"{first} to {last}" for first, last in missing[:_MOST_NAMED])
+                more = ", ..." if len(missing) > _MOST_NAMED else ""
+                log.error("%s is damaged: messages %s%s are lost", snapshot.path.name, ranges, more)
                 self._drop(snapshot.boot, first, last)
 
     def _settled(self, entry: Entry) -> bool:
@@ -362,8 +366,11 @@ class Outbox:
         try:
             self._cursor.save(sync=sync)
         except OSError as error:
-            log.warning("the outbox's cursor could not be written: %s", error.strerror)
+            if not self._cursor_failing:
+                log.warning("the outbox's cursor cannot be written: %s", error.strerror)
+            self._cursor_failing = True
             return False
+        self._cursor_failing = False
         return True
 
     def _end_of(self, boot: Boot | None) -> PreviousBoot | None:

@@ -60,6 +60,9 @@ class SegmentLog:
 
     def append(self, record: bytes, entries: list[Entry]) -> None:
         """Append the encoded records of entries. Raises OSError and leaves the log as it was."""
+        if self._newest is not None and not os.fstat(self._newest).st_nlink:
+            # Someone deleted it: what is written to it now would be gone with this process.
+            self.end_segment(sync=False)
         if self._newest is None:
             first = entries[0]
             segment, self._newest = files.create(self._folder, self._last_number + 1, first.boot, first.seq)

@@ -104,5 +104,5 @@ class Sense:
                 self.tell("disk_recovered", "The disk takes messages again.")
         if dropped := self._outbox.take_dropped():
             count = sum(last - first + 1 for ranges in dropped.values() for first, last in ranges)
-            log.error("the outbox is full: the oldest %d messages were dropped", count)
+            log.error("the outbox dropped %d messages undelivered; their numbers are announced", count)
             self.tell("outbox_dropped", f"{count} messages were dropped.", dropped=dropped)

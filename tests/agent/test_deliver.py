@@ -293,6 +293,19 @@ def test_an_agent_that_is_declared_lost_while_connected_says_online_again(rig: R
     assert json.loads(rig.broker.take("status")[0].payload)["state"] == "online"
 
 
+def test_a_connection_lost_right_after_a_late_will_is_only_a_lost_connection(rig: Rig) -> None:
+    rig.run()
+    put = rig.put(2)
+    rig.run(1)
+    late = Status(ts=0, device="dev", boot=rig.outbox.boot, connection=0, state="offline")
+    rig.broker.receive(STATUS, encode(late))
+    rig.broker.lose()
+    rig.run_for(10)
+    assert rig.deliver.connected
+    assert rig.outbox.waiting() == len(put)
+    assert json.loads(rig.broker.take("status")[-1].payload)["state"] == "online"
+
+
 def test_a_clean_stop_is_told_and_says_how_many_there_were(rig: Rig) -> None:
     rig.run()
     rig.put(3)

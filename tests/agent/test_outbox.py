@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from faulty_disk import FaultyDisk
 
 import lineside_agent.outbox as outbox_module
 from lineside_agent.outbox import Limits, Outbox, Position
+from lineside_agent.sealed import write_sealed
 from lineside_agent.segment import Entry, encode_record
 from lineside_contract.errors import InputError
 from lineside_contract.messages import PreviousBoot
@@ -80,6 +82,16 @@ def test_a_boot_is_new_at_every_opening_and_a_new_lineage_if_its_file_is_damaged
         assert opened.previous is None
         assert opened.boot.endswith("-1")
         assert not opened.boot.startswith(lineage)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe-7", b"nonsense", b""])
+def test_a_boot_file_of_something_else_begins_a_new_lineage(tmp_path: Path, content: bytes) -> None:
+    """Also one whose checksum is right."""
+    first = Outbox(tmp_path, SMALL)
+    write_sealed(tmp_path / "boot", content)
+    second = Outbox(tmp_path, SMALL)
+    assert second.previous is None
+    assert second.boot.partition("-")[0] != first.boot.partition("-")[0]
 
 
 def test_messages_of_several_boots_are_read_in_order_until_acknowledged(tmp_path: Path) -> None:
@@ -489,6 +501,35 @@ def test_a_file_deleted_by_someone_else_is_told_of(tmp_path: Path) -> None:
     missing = set(range(4, 12)) - set(seqs(read_all(outbox)))
     assert missing
     assert outbox.take_dropped() == {outbox.boot: [(min(missing), max(missing))]}
+
+
+def test_nothing_more_is_written_to_a_file_that_someone_deleted(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, SMALL)
+    outbox.put(messages(0, 3))
+    next(tmp_path.glob("*.log")).unlink()
+    outbox.put(messages(3, 3))
+    assert seqs(read_all(outbox)) == [3, 4, 5]
+    assert outbox.take_dropped() == {outbox.boot: [(0, 2)]}
+    kill(outbox)
+    assert seqs(read_all(Outbox(tmp_path, SMALL))) == [3, 4, 5]
+
+
+def test_without_its_folder_it_goes_on_in_memory(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "outbox"
+    outbox = Outbox(folder, SMALL, clock.monotonic)
+    outbox.put(messages(0, 6))
+    outbox.acknowledge(outbox.boot, [(0, 1), (4, 4)])
+    shutil.rmtree(folder)
+    outbox.put(messages(6, 3))
+    assert outbox.disk_failing
+    assert seqs(read_all(outbox)) == [6, 7, 8]
+    assert outbox.take_dropped() == {outbox.boot: [(2, 3), (5, 5)]}
+    assert "messages 2 to 3, 5 to 5 are lost" in caplog.text
+    for _ in range(3):
+        outbox.save_cursor()
+    assert caplog.text.count("cursor cannot be written") == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
