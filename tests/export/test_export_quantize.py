@@ -272,8 +272,12 @@ def test_which_int8_a_device_is_offered(device, offered, capsys) -> None:
     "kind", [Static(), Static(per_channel=True), Static(signed=True), Static(True, True)]
 )
 @pytest.mark.parametrize("full_range", [True, False])
-def test_static_graphs_hold_what_their_names_say(kind, full_range) -> None:
-    graph = static(Source(network(), ROWS, Kernels(full_range, True)), kind).graph
+@pytest.mark.parametrize("layer", ["MatMul", "Gemm"])
+def test_static_graphs_hold_what_their_names_say(kind, full_range, layer) -> None:
+    plain = network(layer)
+    for bias in (each for each in plain.graph.initializer if each.name.startswith("b")):
+        bias.dims.insert(0, 1)  # as skl2onnx writes them
+    graph = static(Source(plain, ROWS, Kernels(full_range, True)), kind).graph
     types = quantized(graph)
     assert types["activations"] == {TensorProto.INT8 if kind.signed else TensorProto.UINT8}
     assert types["weights"] == {TensorProto.INT8}
@@ -325,8 +329,9 @@ def test_the_ranges_that_leave_most_signal_are_taken() -> None:
 
 
 def test_signal_to_noise() -> None:
-    graph = network()
-    assert signal_to_noise(graph, graph, ROWS) == np.inf
-    exact, rough = answer(graph), answer(blocks.int4(graph))
-    power = np.sum((exact - exact.mean(axis=0)) ** 2) / np.sum((rough - exact) ** 2)
-    assert signal_to_noise(graph, blocks.int4(graph), ROWS) == pytest.approx(10 * np.log10(power), abs=0.01)
+    labels, values = np.array([1, 2]), np.array([[1.0], [3.0]], np.float32)
+    assert signal_to_noise([labels, values], [labels, values]) == np.inf
+    near = values + np.float32(0.1)
+    assert signal_to_noise([labels, values], [labels[::-1], near]) == pytest.approx(20, abs=1e-4)
+    both = signal_to_noise([values, values], [near, values + np.float32(1)])
+    assert both == pytest.approx(0, abs=1e-4)

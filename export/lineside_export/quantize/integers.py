@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 
 from lineside_export.convert import INPUT
 from lineside_export.quantize.layers import LAYERS
-from lineside_export.quantize.source import Source
+from lineside_export.quantize.source import Source, answers
 
 # Shape inference does not see through ai.onnx.ml; what comes out of it, a layer takes as float32.
 _EXTRA = {"DefaultTensorType": onnx.TensorProto.FLOAT, "CalibPercentile": 99.9}
@@ -75,7 +75,8 @@ def static(source: Source, kind: Static) -> Calibrated:
     for name in CALIBRATIONS:
         try:
             graph = _quantized(source, kind, name)
-            found.append(Calibrated(graph, name, signal_to_noise(source.graph, graph, source.rows)))
+            snr = signal_to_noise(source.answers, answers(graph, source.rows))
+            found.append(Calibrated(graph, name, snr))
         except Exception as error:  # the histograms of some activations have no entropy
             failures.append(error)
     if not found:
@@ -102,7 +103,7 @@ def _quantized(source: Source, kind: Static, calibration: str) -> onnx.ModelProt
     return source.quantized(quantizer)
 
 
-def signal_to_noise(graph: onnx.ModelProto, other: onnx.ModelProto, rows: NDArray[np.float32]) -> float:
+def signal_to_noise(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
     """Return in dB how strong a graph's float32 outputs are against another's differences from them.
 
     That is the least over the outputs of 10 log10(sum of squares of the output less its mean / of the differences);
@@ -110,7 +111,7 @@ def signal_to_noise(graph: onnx.ModelProto, other: onnx.ModelProto, rows: NDArra
     """
     ratios = [
         _decibel(np.sum((want - want.mean(axis=0)) ** 2), np.sum((got - want) ** 2))
-        for want, got in zip(_answers(graph, rows), _answers(other, rows), strict=True)
+        for want, got in zip(expected, found, strict=True)
         if want.dtype == np.float32
     ]
     return min(ratios, default=math.inf)
@@ -120,17 +121,6 @@ def _decibel(signal: float, noise: float) -> float:
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
-
-
-def _answers(graph: onnx.ModelProto, rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    answers: list[NDArray[np.float32]] = session.run(None, {INPUT: rows})
-    return answers
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
