@@ -1,0 +1,72 @@
+"""What the text of an argument means. Each raises argparse.ArgumentTypeError: argparse makes one sentence of it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read `a,b` as names."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def unit(text: str) -> tuple[str, str]:
+    """Read `CHANNEL=UNIT`."""
+    channel, equals, unit = text.partition("=")
+    if not equals or not channel or not unit:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CHANNEL=UNIT, such as temperature=degC")
+    return channel, unit
+
+
+def count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def positive(text: str) -> float:
+    """Read a finite number above 0."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number between 0 and 1, both excluded."""
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return number
+
+
+def agreement(text: str) -> float:
+    """Read a number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def tolerance(text: str) -> float:
+    """Read a finite number of at least 0."""
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number
