@@ -163,7 +163,8 @@ def test_help_into_a_closed_pipe_is_quiet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("redirection", "code", "said"), [(">&-", 0, ""), (">/dev/full", 1, "there is no room"), ("| head -1", 0, "")]
+    ("redirection", "code", "said"),
+    [(">&-", 0, ""), (">/dev/full", 1, "there is no room"), ("| head -1", 0, "")],
 )
 def test_an_output_that_takes_nothing_is_no_traceback(redirection: str, code: int, said: str) -> None:
     command = f"set -o pipefail; {sys.executable} -m lineside_cli.main --help {redirection}"
