@@ -60,7 +60,7 @@ class SQLiteStore:
             prepare(self._database, path, site)
         except sqlite3.Error as error:
             raise _translate(error, path) from error
-        self._inode = path.stat().st_ino
+        self._files = self._identity()
         self._registry = Registry(self._database)
 
     def save(self, batch: Batch) -> Saved:
@@ -235,16 +235,24 @@ class SQLiteStore:
             pass  # SQLite rolls back by itself after the errors that make ROLLBACK fail
 
     def _check_file(self) -> None:
-        """Raise LinesideError if the file is gone: SQLite would go on writing to what nobody can open again."""
-        try:
-            same = self._path.stat().st_ino == self._inode
-        except OSError:
-            same = False
-        if not same:
+        """Raise LinesideError if a file is gone: SQLite would go on writing to what nobody can open again."""
+        if self._identity() != self._files:
             raise LinesideError(
                 f"The store {self._path} was removed or replaced while the collector wrote to it.",
                 hint="Nothing of the last batch was acknowledged; start the collector again.",
             )
+
+    def _identity(self) -> list[int | None]:
+        """Return which files the database and its write-ahead log are; None for one that is gone or emptied."""
+        return [_inode(self._path, filled=True), _inode(Path(f"{self._path}-wal"))]
+
+
+def _inode(path: Path, *, filled: bool = False) -> int | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return None if filled and not found.st_size else found.st_ino
 
 
 def _prediction_rows(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -86,6 +87,19 @@ def test_a_full_disk_keeps_nothing_and_recovers(store: SQLiteStore, path: Path) 
 def test_a_store_that_is_removed_meanwhile_is_not_acknowledged(store: SQLiteStore, path: Path) -> None:
     store.save(batch(prediction(0)))
     path.unlink()
+    with pytest.raises(LinesideError, match="removed or replaced"):
+        store.save(batch(prediction(1)))
+
+
+@pytest.mark.parametrize("harm", ["log removed", "emptied"])
+def test_a_store_that_others_could_not_read_is_not_acknowledged(
+    store: SQLiteStore, path: Path, harm: str
+) -> None:
+    store.save(batch(prediction(0)))
+    if harm == "emptied":
+        os.truncate(path, 0)
+    else:
+        path.with_name(f"{path.name}-wal").unlink()
     with pytest.raises(LinesideError, match="removed or replaced"):
         store.save(batch(prediction(1)))
 
