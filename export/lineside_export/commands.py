@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 from lineside_contract.errors import InputError
+from lineside_export import arguments
 
 _EXPORT_EXAMPLES = """
 examples:
@@ -89,18 +89,22 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
         help="rows that the model was not trained on; the first line names the columns",
     )
     rows.add_argument(
-        "--target", type=_names, default=(), metavar="COLUMN", help="the truth: a,b for several values"
+        "--target",
+        type=arguments.names,
+        default=(),
+        metavar="COLUMN",
+        help="the truth: a,b for several values",
     )
     rows.add_argument(
         "--channels",
-        type=_names,
+        type=arguments.names,
         default=(),
         metavar="A,B",
         help="the model's inputs in order (default: the names it was trained with, else all other columns)",
     )
     rows.add_argument(
         "--ignore",
-        type=_names,
+        type=arguments.names,
         default=(),
         metavar="A,B",
         help="columns that are no input, such as a timestamp",
@@ -110,16 +114,23 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
 def _add_signal(parser: argparse.ArgumentParser) -> None:
     signal = parser.add_argument_group("signal")
     signal.add_argument(
-        "--window", type=_count, default=1, metavar="LENGTH", help="readings in one input (default: 1)"
+        "--window",
+        type=arguments.count,
+        default=1,
+        metavar="LENGTH",
+        help="readings in one input (default: 1)",
     )
     signal.add_argument(
-        "--hop", type=_count, metavar="READINGS", help="from one window to the next (default: LENGTH)"
+        "--hop",
+        type=arguments.count,
+        metavar="READINGS",
+        help="from one window to the next (default: LENGTH)",
     )
     signal.add_argument("--group", metavar="COLUMN", help="windows never cross from one value to another")
-    signal.add_argument("--rate-hz", type=_positive, metavar="HZ", help="readings in a second")
+    signal.add_argument("--rate-hz", type=arguments.positive, metavar="HZ", help="readings in a second")
     signal.add_argument(
         "--unit",
-        type=_unit,
+        type=arguments.unit,
         action="append",
         default=[],
         metavar="CHANNEL=UNIT",
@@ -131,21 +142,23 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--held-back",
-        type=_share,
+        type=arguments.share,
         default=0.3,
         metavar="SHARE",
         help="share of the rows that judge the candidates; the others calibrate int8 (default: 0.3)",
     )
-    judging.add_argument("--seed", type=_seed, default=0, help="which rows are held back (default: 0)")
+    judging.add_argument(
+        "--seed", type=arguments.seed, default=0, help="which rows are held back (default: 0)"
+    )
     judging.add_argument(
         "--tolerance",
-        type=_tolerance,
+        type=arguments.tolerance,
         default=0.005,
         help="how much of the metric a smaller version may lose, absolute (default: 0.005)",
     )
     judging.add_argument(
         "--min-agreement",
-        type=_agreement,
+        type=arguments.agreement,
         default=0.99,
         metavar="SHARE",
         help="share of the held-back rows that must keep their label, or have their value within 5%% of its "
@@ -169,11 +182,14 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
         help="take this version, such as int8-weights, or refuse with the reason",
     )
     judging.add_argument(
-        "--max-bytes", type=_count, metavar="BYTES", help="refuse if no version's model is this small"
+        "--max-bytes",
+        type=arguments.count,
+        metavar="BYTES",
+        help="refuse if no version's model is this small",
     )
     judging.add_argument(
         "--max-latency-us",
-        type=_positive,
+        type=arguments.positive,
         metavar="US",
         help="refuse if no version answers one row in this many microseconds here",
     )
@@ -274,61 +290,3 @@ def _predict(options: argparse.Namespace) -> int:
 
     predict(options.bundle, options.rows, options.group, options.output, as_json=options.json)
     return 0
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _unit(text: str) -> tuple[str, str]:
-    channel, equals, unit = text.partition("=")
-    if not equals or not channel or not unit:
-        raise argparse.ArgumentTypeError(f"{text!r} is not CHANNEL=UNIT, such as temperature=degC")
-    return channel, unit
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _positive(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def _share(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return number
-
-
-def _agreement(text: str) -> float:
-    number = _number(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number
-
-
-def _tolerance(text: str) -> float:
-    number = _number(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return number
