@@ -77,7 +77,7 @@ class Connection:
         self._client = self._make_client()
 
     def open(self) -> None:
-        """Connect and subscribe. `online` is said, and set, by `receive` once the subscriptions are granted.
+        """Connect, subscribe, and say `online` once that is granted: in `receive`, if messages come first.
 
         Raises NotDelivered if the broker is not there, BrokerRefused if it says no.
         """
@@ -104,7 +104,9 @@ class Connection:
         topics = [(device_topic(self._settings.site, "+", kind), 1) for kind in KINDS]
         # Its own status at QoS 0: only what is said while it is here matters.
         self._client.subscribe([*topics, (self._status_topic, 0)])
+        self._await(lambda: self._suback is not None or bool(self._waiting), deadline)
         self._answer_by = time.monotonic() + HANDSHAKE_S
+        self._greet()
 
     def _greet(self) -> None:
         """Say `online` once the broker has granted what was asked for."""
