@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.programs import OTHERS, Failed, use_bytecode_cache
-from benchmarks.report import Report, put_into, to_json, to_markdown
+from benchmarks.report import Document, Report, to_json, to_markdown
 from benchmarks.table import Table
 from benchmarks.workshop import Workshop
+from lineside_contract.errors import InputError
 
 BENCHMARKS = ("footprint", "latency", "throughput", "outbox", "collector")
 _RESULTS = Path(__file__).parent / "results"
@@ -25,7 +26,8 @@ examples:
   python -m benchmarks --quick                        see that everything works, in less than a minute
   python -m benchmarks --update docs/benchmarks.md    put the tables into the document
 
-exit code: 0 measured, 1 a program failed, 130 interrupted. A target that is missed is said, and is no failure.
+exit code: 0 measured, 1 a program failed, 2 wrong input, 130 interrupted.
+A target that is missed is said, and is no failure.
 """
 
 
@@ -33,7 +35,12 @@ def main() -> int:
     """Run the benchmarks and return the exit code."""
     options = _parser().parse_args()
     try:
+        if options.update:
+            Document(options.update)  # refused now rather than after ten minutes of work
         report = _measure(options.only, quick=options.quick)
+    except InputError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return error.exit_code
     except Failed as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -45,7 +52,7 @@ def main() -> int:
     path.write_bytes(to_json(report))
     path.with_suffix(".md").write_text(markdown)
     if options.update:
-        put_into(options.update, markdown)
+        Document(options.update).put(markdown)
     print(markdown)
     print(f"Written to {path} and {path.with_suffix('.md').name} beside it.", file=sys.stderr)
     return 0

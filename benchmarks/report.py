@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.table import Cell, Table
+from lineside_contract.errors import InputError
 
 _BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->"
 
@@ -40,13 +41,26 @@ def to_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def put_into(document: Path, markdown: str) -> None:
-    """Replace what stands between the two markers of a document. Raises ValueError if it has none."""
-    before, begin, rest = document.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise ValueError(f"{document} has no {_BEGIN.strip()} ... {_END}")
-    document.write_text(f"{before}{begin}\n{markdown}\n{end}{after}")
+class Document:
+    """A text with a place for results in it, between two markers."""
+
+    def __init__(self, path: Path) -> None:
+        """Find the place. Raises InputError if there is none."""
+        try:
+            self._before, begin, rest = path.read_text().partition(_BEGIN)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        _, end, self._after = rest.partition(_END)
+        if not (begin and end):
+            raise InputError(
+                f"{path} has no place for results.",
+                hint=f"Write the lines {_BEGIN.strip()} and {_END} into it.",
+            )
+        self._path = path
+
+    def put(self, markdown: str) -> None:
+        """Replace what stands there."""
+        self._path.write_text(f"{self._before}{_BEGIN}\n{markdown}\n{_END}{self._after}")
 
 
 def _grid(table: Table) -> str:

@@ -101,3 +101,15 @@ def test_an_unknown_benchmark_is_refused() -> None:
     done = run("--only", "speed")
     assert done.returncode == 2
     assert "invalid choice" in done.stderr
+
+
+def test_a_document_without_a_place_for_results_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    document = tmp_path / "document.md"
+    document.write_text("nothing here\n")
+    done = run("--update", str(document), "--output", str(tmp_path / "results"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"benchmarks: {document} has no place for results.")
+    assert document.read_text() == "nothing here\n"
+    assert not (tmp_path / "results").exists()
