@@ -76,19 +76,23 @@ def _compact(subject: Subject) -> Writing | None:
 
 
 def _rewritten(subject: Subject) -> Writing | None:
+    prepare = partial(convert_steps, schema=subject.schema)
     try:
-        found = rewrite(subject.model, subject.schema, INPUT, partial(convert_steps, schema=subject.schema))
+        found, apart = (
+            rewrite(subject.model, subject.schema, INPUT, prepare, apart=each) for each in (False, True)
+        )
     except InputError:  # a step before the model: converting the whole says which
         return None
-    return None if found is None else Writing(Variant(REWRITTEN, found.SerializeToString()), found)
+    return None if found is None else Writing(Variant(REWRITTEN, found.SerializeToString()), apart)
 
 
 def _named_alike(rewritten: Writing, plain: onnx.ModelProto) -> Writing:
     """Call a rewritten model's outputs what skl2onnx calls them: a bundle has one set of names."""
-    graph = onnx.load_from_string(rewritten.model)
-    for own, other in zip(list(graph.graph.output), list(plain.graph.output), strict=True):
-        rename(graph.graph, own.name, other.name)
-    return Writing(Variant(REWRITTEN, graph.SerializeToString()), graph)
+    whole = onnx.load_from_string(rewritten.model)
+    for model in (whole, rewritten.graph or whole):
+        for own, other in zip([each.name for each in model.graph.output], plain.graph.output, strict=True):
+            rename(model.graph, own, other.name)
+    return Writing(Variant(REWRITTEN, whole.SerializeToString()), rewritten.graph)
 
 
 def sound(subject: Subject, found: list[Writing], asked: Trials, *, allow: bool) -> Sound:

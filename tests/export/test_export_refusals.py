@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelPropagation
 from sklearn.tree import DecisionTreeClassifier
 
 BUNDLE = "m-1.0.0.bundle.zip"
@@ -123,7 +123,7 @@ def test_a_broken_pickle_and_another_zip(logistic) -> None:
         (LogisticRegression(), "not fitted"),
         (StandardScaler().fit(np.eye(4)), "has no predict"),
         ({"a": 1}, "not a scikit-learn estimator"),
-        (DummyClassifier().fit(np.eye(4), [0, 1, 0, 1]), "no converter for DummyClassifier"),
+        (LabelPropagation().fit(np.eye(4), [0, 1, 0, 1]), "no converter for LabelPropagation"),
         (
             MultiOutputClassifier(LogisticRegression()).fit(np.eye(4), [[0, 1], [1, 0], [1, 1], [0, 0]]),
             "several labels",

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from lineside_contract.errors import InputError
 from lineside_export.convert import INPUT
 from lineside_export.features import graph as window_features
+from lineside_export.rewrites import converters
 from lineside_export.schema import Schema
 from lineside_export.trees.inside import round_thresholds_down
 
@@ -29,6 +30,7 @@ OPSETS = {"": 21, "ai.onnx.ml": 3}
 def convert(model: Any, schema: Schema) -> onnx.ModelProto:
     """Write a fitted estimator as a graph. Raises InputError if skl2onnx has no converter for a part of it."""
     window_features.register()
+    converters.register()
     bare = unwrap(copy.deepcopy(model))
     round_thresholds_down(bare)
     last = bare
@@ -45,6 +47,7 @@ def convert(model: Any, schema: Schema) -> onnx.ModelProto:
 def convert_steps(steps: Sequence[Any], schema: Schema) -> onnx.ModelProto:
     """Write fitted transformers, one after the other, as a graph with one output. Raises InputError."""
     window_features.register()
+    converters.register()
     bare = unwrap(make_pipeline(*copy.deepcopy(list(steps))))
     return _converted(bare, bare, schema, window_features.options(bare))
 

@@ -151,6 +151,32 @@ def _components(step: Any) -> Step:
     return mean, matrix, np.zeros(matrix.shape[1]), np.inf
 
 
+def _independent(step: Any) -> Step:
+    mean = _or(getattr(step, "mean_", None) if step.whiten else None, 0, step)
+    return mean, step.components_.T.astype(np.float64), np.zeros(len(step.components_)), np.inf
+
+
+def _factors(step: Any) -> Step:
+    """The posterior mean of the factors (Barber, "Bayesian Reasoning and Machine Learning", 21.1)."""
+    weights = step.components_ / step.noise_variance_
+    covariance = np.linalg.inv(np.eye(len(step.components_)) + weights @ step.components_.T)
+    return step.mean_, weights.T @ covariance, np.zeros(len(covariance)), np.inf
+
+
+def _random(step: Any) -> Step:
+    matrix = step.components_.T
+    matrix = np.asarray(matrix.todense() if hasattr(matrix, "todense") else matrix, np.float64)
+    return np.zeros(len(matrix)), matrix, np.zeros(matrix.shape[1]), 0.0
+
+
+def _groups(step: Any) -> Step | None:
+    """The means of groups of features."""
+    if step.pooling_func is not np.mean:
+        return None
+    matrix = np.eye(step.n_clusters_)[step.labels_]
+    return np.zeros(len(matrix)), matrix / matrix.sum(axis=0), np.zeros(matrix.shape[1]), 0.0
+
+
 def _or(values: Any, default: float, step: Any) -> Array:
     return np.full(step.n_features_in_, float(default)) if values is None else np.asarray(values, np.float64)
 
@@ -163,4 +189,9 @@ _STEPS: dict[str, Callable[[Any], Step | None]] = {
     "PCA": _components,
     "IncrementalPCA": _components,
     "TruncatedSVD": _components,
+    "FastICA": _independent,
+    "FactorAnalysis": _factors,
+    "SparseRandomProjection": _random,
+    "GaussianRandomProjection": _random,
+    "FeatureAgglomeration": _groups,
 }

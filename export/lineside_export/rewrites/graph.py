@@ -79,16 +79,19 @@ class Graph:
         self.give(self.leave(source), VALUES, onnx.TensorProto.FLOAT, columns)
 
     def give_classes(
-        self, best: str, columns: str, classes: Sequence[Label], width: int | None = None
+        self, best: str, columns: str | None, classes: Sequence[Label], width: int | None = None
     ) -> None:
-        """Make the label and the probabilities or scores the outputs; `best` is the class's number, (rows,)."""
+        """Make the label, and the probabilities or scores if there are any, the outputs.
+
+        `best` is the class's number, (rows,). `width` is how many columns there are, if not one for each class.
+        """
         text = bool(classes) and isinstance(classes[0], str)
         if list(classes) != list(range(len(classes))):
-            named = np.array(classes, object if text else np.int64)
-            best = self.add("Gather", self.constant(named), best)
+            best = self.add("Gather", self.constant(np.array(classes, object if text else np.int64)), best)
         kind = onnx.TensorProto.STRING if text else onnx.TensorProto.INT64
         self.give(best, LABEL, kind, None)
-        self.give(self.leave(columns), COLUMNS, onnx.TensorProto.FLOAT, width or len(classes))
+        if columns is not None:
+            self.give(self.leave(columns), COLUMNS, onnx.TensorProto.FLOAT, width or len(classes))
 
     def give_outlier(self, scores: str) -> None:
         """Make the label, -1 where the score is negative and otherwise 1, and the scores (n, 1) the outputs."""

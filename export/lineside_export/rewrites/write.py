@@ -28,46 +28,79 @@ class Family(Protocol):
         """Write the model behind `front`, and its outputs. False, with nothing written, if it cannot."""
 
 
-# By the name of the model's class. A new family is one file here, and one line for each of its models.
-FAMILIES = {
-    "KNeighborsClassifier": "neighbours",
-    "KNeighborsRegressor": "neighbours",
-    "SVC": "vectors",
-    "NuSVC": "vectors",
-    "SVR": "vectors",
-    "NuSVR": "vectors",
-    "OneClassSVM": "vectors",
-    "GaussianProcessRegressor": "processes",
-    "KernelRidge": "processes",
+# By family, the names of its models' classes. A new family is one file here, and one line.
+_MODELS = {
+    "neighbours": ["KNeighborsClassifier", "KNeighborsRegressor"],
+    "vectors": ["SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"],
+    "processes": ["GaussianProcessRegressor", "KernelRidge"],
+    "network": ["MLPClassifier", "MLPRegressor"],
+    "centres": ["NearestCentroid", "EllipticEnvelope"],
+    "constants": ["DummyClassifier", "DummyRegressor"],
+    "linear": [
+        *("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "LinearSVC"),
+        *(
+            "RidgeClassifier",
+            "RidgeClassifierCV",
+            "Perceptron",
+            "PassiveAggressiveClassifier",
+            "SGDClassifier",
+        ),
+        *(
+            "LinearRegression",
+            "Ridge",
+            "RidgeCV",
+            "Lasso",
+            "LassoCV",
+            "ElasticNet",
+            "ElasticNetCV",
+            "LinearSVR",
+        ),
+        *("BayesianRidge", "ARDRegression", "HuberRegressor", "Lars", "LassoLars", "TheilSenRegressor"),
+        *("OrthogonalMatchingPursuit", "SGDRegressor", "PoissonRegressor", "GammaRegressor"),
+        *("PLSRegression", "PLSCanonical", "CCA"),
+    ],
 }
+FAMILIES = {model: family for family, models in _MODELS.items() for model in models}
 
 
-def write(model: Any, schema: Schema, source: str, prepare: Prepare) -> onnx.ModelProto | None:
+def write(
+    model: Any, schema: Schema, source: str, prepare: Prepare, *, apart: bool = False
+) -> onnx.ModelProto | None:
     """Return a model file whose input is `source`, or None if there is no rewrite for the model.
 
-    Raises whatever `prepare` raises.
+    With `apart` scalers and projections stay in front of the model's own numbers: multiplied into each other the
+    numbers are of such different sizes that no int8 holds them. Raises whatever `prepare` raises.
     """
     before, last = taken_apart(model)
     family = FAMILIES.get(type(last).__name__)
     if family is None or schema.features is None:
         return None
-    kept, front = fold(before, last.n_features_in_)
     module: Family = importlib.import_module(f"lineside_export.rewrites.{family}")
-    graph = Graph()
-    rows = helper.make_tensor_value_info(source, onnx.TensorProto.FLOAT, ["rows", schema.features])
-    whole = onnx.ModelProto(ir_version=_IR_VERSION, producer_name="lineside")
-    whole.graph.input.append(rows)
+    kept, front = fold(before, getattr(last, "n_features_in_", schema.features))
+    whole = _prepared(kept, prepare) if kept else _begin(source, schema.features)
     if kept:
-        whole = prepare(kept)
-        (result,) = whole.graph.output
-        del whole.graph.output[:]
-        source = result.name
+        source = whole.graph.output.pop().name
+    graph = Graph()
+    if apart:
+        source, front = front.write(graph, source), fold([], len(front.offset))[1]
     if not module.write(last, front, graph, source, schema):
         return None
     whole.graph.MergeFrom(graph.proto)
     whole.graph.name = schema.estimator
     _state_opsets(whole)
     return whole
+
+
+def _begin(source: str, features: int) -> onnx.ModelProto:
+    rows = helper.make_tensor_value_info(source, onnx.TensorProto.FLOAT, ["rows", features])
+    graph = onnx.GraphProto(input=[rows])
+    return onnx.ModelProto(ir_version=_IR_VERSION, producer_name="lineside", graph=graph)
+
+
+def _prepared(steps: Sequence[Any], prepare: Prepare) -> onnx.ModelProto:
+    model = prepare(steps)
+    model.ir_version = _IR_VERSION
+    return model
 
 
 def _state_opsets(model: onnx.ModelProto) -> None:

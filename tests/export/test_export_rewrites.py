@@ -1,0 +1,130 @@
+"""Models written as matrix products: the same answers as scikit-learn, beside the converter's own graph."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA, FactorAnalysis, FastICA
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.kernel_approximation import Nystroem, RBFSampler
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.random_projection import SparseRandomProjection
+from sklearn.svm import SVC, SVR, OneClassSVM
+
+TRUST = [
+    argument
+    for name in (
+        "scipy.sparse._csr.csr_matrix",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.gaussian_process.kernels.Sum",
+        "sklearn.gaussian_process.kernels.WhiteKernel",
+    )
+    for argument in ("--trust-type", name)
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(600, 6)) * [1, 5, 0.1, 20, 1, 1] + [0, 100, 0, -30, 2, 0]
+    scaled = (inputs - inputs.mean(0)) / inputs.std(0)
+    labels = np.digitize(scaled[:, 0] + scaled[:, 1] * scaled[:, 2], [-0.5, 0.5])
+    values = scaled[:, 0] * 2 + np.sin(scaled[:, 1]) + 0.1 * generator.normal(size=600)
+    return inputs, labels, values
+
+
+def exported(work, model, rows, target) -> dict[str, dict]:
+    """Export a model, which refuses any that does not answer as the original, and return the ways by name."""
+    work.save(model)
+    work.rows(rows, target)
+    result = work.export("--json", *TRUST, target=None if target is None else "y")
+    assert result.code == 0, result.err
+    return {each["name"]: each for each in json.loads(result.out)["candidates"]}
+
+
+CLASSIFIERS = [
+    KNeighborsClassifier(5, algorithm="brute"),
+    KNeighborsClassifier(4, weights="distance", algorithm="brute"),
+    make_pipeline(StandardScaler(), KNeighborsClassifier(3, algorithm="brute")),
+    make_pipeline(StandardScaler(), SVC()),
+    make_pipeline(StandardScaler(), SVC(kernel="poly", degree=2)),
+]
+REGRESSORS = [
+    KNeighborsRegressor(5, algorithm="brute"),
+    make_pipeline(StandardScaler(), SVR()),
+    make_pipeline(StandardScaler(), GaussianProcessRegressor(RBF() + WhiteKernel(), random_state=0)),
+]
+
+
+def check_rewritten(ways: dict[str, dict]) -> None:
+    rewritten = ways["rewritten"]
+    assert rewritten["verdict"] in ("chosen", "kept", "dropped"), rewritten["reason"]
+    assert rewritten["agreement"] == 1.0
+
+
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+def test_classifiers(work, data, model) -> None:
+    rows, labels, _ = data
+    check_rewritten(exported(work, model.fit(rows[:400], labels[:400]), rows[400:], labels[400:]))
+
+
+@pytest.mark.parametrize("model", REGRESSORS, ids=str)
+def test_regressors(work, data, model) -> None:
+    rows, _, values = data
+    check_rewritten(exported(work, model.fit(rows[:400], values[:400]), rows[400:], values[400:]))
+
+
+def test_outliers(work, data) -> None:
+    rows, _, _ = data
+    model = make_pipeline(StandardScaler(), OneClassSVM(nu=0.1)).fit(rows[:400])
+    check_rewritten(exported(work, model, rows[400:], None))
+
+
+def test_they_are_several_times_faster_than_the_converters_graph(work, data) -> None:
+    rows, labels, _ = data
+    model = KNeighborsClassifier(5, algorithm="brute").fit(rows[:400], labels[:400])
+    ways = exported(work, model, rows[400:], labels[400:])
+    assert ways["rewritten"]["latency_1_us"] * 5 < ways["float32"]["latency_1_us"]
+
+
+# Families that the converter does not know, or that fold into one product: whatever way is chosen, the export has
+# held it against scikit-learn.
+FOLDED = [
+    make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)),
+    make_pipeline(MinMaxScaler(), PCA(3), LogisticRegression(max_iter=500)),
+    make_pipeline(StandardScaler(), MLPClassifier((16,), max_iter=80, random_state=0)),
+    make_pipeline(StandardScaler(), NearestCentroid()),
+    make_pipeline(StandardScaler(), FastICA(3, random_state=0), LogisticRegression(max_iter=500)),
+    make_pipeline(StandardScaler(), FactorAnalysis(3), LogisticRegression(max_iter=500)),
+    make_pipeline(StandardScaler(), RBFSampler(random_state=0), LogisticRegression(max_iter=500)),
+    make_pipeline(
+        StandardScaler(), Nystroem(n_components=20, random_state=0), LogisticRegression(max_iter=500)
+    ),
+    make_pipeline(
+        StandardScaler(), SparseRandomProjection(3, random_state=0), LogisticRegression(max_iter=500)
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("model", FOLDED, ids=lambda model: "-".join(name for name, _ in model.steps))
+def test_products_fold_into_one_another(work, data, model) -> None:
+    rows, labels, _ = data
+    ways = exported(work, model.fit(rows[:400], labels[:400]), rows[400:], labels[400:])
+    assert max(way.get("agreement") or 0 for way in ways.values()) == 1.0
+
+
+@pytest.mark.parametrize("model", [LinearRegression(), Ridge(), KernelRidge(kernel="rbf")], ids=str)
+def test_linear_and_kernel_regressors(work, data, model) -> None:
+    rows, _, values = data
+    model = make_pipeline(StandardScaler(), model).fit(rows[:400], values[:400])
+    ways = exported(work, model, rows[400:], values[400:])
+    assert any(way["verdict"] == "chosen" for way in ways.values())
