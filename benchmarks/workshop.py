@@ -6,7 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Workshop:
         *,
         device: str = DEVICE,
         sensor: Mapping[str, Any] = STDIN,
+        keys: Sequence[Path] = (),
         **tables: dict[str, Any],
     ) -> list[str]:
         """Set an agent up in a new folder and return the command that runs it."""
@@ -75,6 +76,7 @@ class Workshop:
             "sensors.main": sensor,
         }
         lines = [f'site = "{SITE}"', f'device = "{device}"', f'bundle = "../{model}.bundle.zip"']
+        lines.append(f"trusted_keys = {json.dumps([str(key) for key in keys])}")
         for name, table in found.items():
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
         config = folder / "agent.toml"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,19 @@ _TIMEOUT_S = 10.0
 
 
 def client_port(folder: Path, pid: int) -> int:
-    """Return the port for NATS clients of the server that runs in `folder`, which writes it to a file."""
-    ports = json.loads((folder / f"nats-server_{pid}.ports").read_text())
-    return int(str(ports["nats"][0]).rpartition(":")[2])
+    """Return the port for NATS clients of the server that runs in `folder`, which writes it to a file.
+
+    It may do so a little after it answers MQTT clients, so wait for that. Raises LinesideError if it never does.
+    """
+    file = folder / f"nats-server_{pid}.ports"
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return int(str(json.loads(file.read_bytes())["nats"][0]).rpartition(":")[2])
+        except (FileNotFoundError, json.JSONDecodeError) as error:  # not there, or not all of it
+            if time.monotonic() > deadline:
+                raise LinesideError(f"nats-server did not say on which port it listens: {error}.") from error
+        time.sleep(0.02)  # nothing announces a file
 
 
 def limit_messages(port: int, most_bytes: int, *, user: str = "", password: str = "") -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from lineside_cli import broker, watch
+from lineside_cli import broker, jetstream, watch
 from lineside_cli.main import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -134,3 +135,19 @@ def test_nothing_answers_where_nothing_listens() -> None:
     with socket.socket() as bound:  # bound, not listening: nobody else can have the port
         bound.bind(("127.0.0.1", 0))
         assert not broker.answers("127.0.0.1", bound.getsockname()[1])
+
+
+def test_a_servers_ports_are_waited_for(tmp_path: Path) -> None:
+    """nats-server writes them a little after it answers MQTT clients."""
+    file = tmp_path / "nats-server_7.ports"
+    os.mkfifo(file)  # whoever reads is held up until somebody writes, so the order is certain
+
+    def write() -> None:
+        file.write_text('{"nats": ["nats://127.0.')  # cut off: the reader must look again
+        file.unlink()
+        file.write_text('{"nats": ["nats://127.0.0.1:4223"]}')
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert jetstream.client_port(tmp_path, 7) == 4223
+    writer.join()
