@@ -143,8 +143,9 @@ def test_a_servers_ports_are_waited_for(tmp_path: Path) -> None:
     os.mkfifo(file)  # whoever reads is held up until somebody writes, so the order is certain
 
     def write() -> None:
-        file.write_text('{"nats": ["nats://127.0.')  # cut off: the reader must look again
-        file.unlink()
+        with file.open("w") as half:
+            half.write('{"nats": ["nats://127.0.')  # the reader must look again
+            file.unlink()
         file.write_text('{"nats": ["nats://127.0.0.1:4223"]}')
 
     writer = threading.Thread(target=write)
