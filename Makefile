@@ -30,7 +30,7 @@ fix: .venv/ready-dev ## repair what the style check can repair
 	$(BIN)/ruff format .
 
 bench: .venv/ready-dev mosquitto ## run the benchmarks
-	$(BIN)/python -m benchmarks
+	$(BIN)/lineside bench all --output benchmarks/results
 
 docs: .venv/ready-dev ## write docs/schema and docs/asyncapi.json from the message types
 	$(BIN)/python -m lineside_contract.schemas docs

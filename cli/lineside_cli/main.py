@@ -55,7 +55,7 @@ COMMANDS = {
         "lineside_agent.bench.commands",
         "configure_bench",
         "agent",
-        "measure what a bundle costs on this machine",
+        "measure what a bundle costs on this machine, or Lineside beside what you would use instead",
     ),
     "doctor": Command(
         "lineside_agent.doctor.commands",
@@ -77,6 +77,9 @@ COMMANDS = {
         "lineside_cli.demo", "configure_demo", "demo", "watch the whole path work, in 90 seconds"
     ),
 }
+
+# `lineside bench NAME` measures Lineside, `lineside bench BUNDLE` a bundle.
+SUITE = Command("lineside_benchmarks.commands", "configure_suite", "bench", "measure Lineside")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,7 +130,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"lineside {version('lineside')}")
         return 0
     name = arguments[0]
-    command = COMMANDS.get(name)
+    command = _find(arguments)
     if command is None:
         hint = nearest(name, COMMANDS) or "See `lineside --help`."
         return _fail(f"lineside has no command {name!r}. {hint}", 2)
@@ -135,6 +138,12 @@ def _dispatch(arguments: list[str]) -> int:
         return _run(name, command, arguments[1:])
     except ModuleNotFoundError as error:
         return _fail(_missing(name, command, error), 2)
+
+
+def _find(arguments: list[str]) -> Command | None:
+    if arguments[0] == "bench" and set(arguments[1:2]) & set(importlib.import_module(SUITE.module).NAMES):
+        return SUITE
+    return COMMANDS.get(arguments[0])
 
 
 def _run(name: str, command: Command, arguments: list[str]) -> int:

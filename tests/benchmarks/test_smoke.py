@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
 BENCHMARKS = {"footprint", "latency", "throughput", "outbox", "collector"}
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
+        [sys.executable, "-m", "lineside_cli.main", "bench", *arguments],
         check=False,
         capture_output=True,
         text=True,
-        cwd=REPOSITORY,
         timeout=240,
     )
 
@@ -30,7 +28,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     (folder / "document.md").write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
-    done = run("--quick", "--output", str(folder), "--update", str(folder / "document.md"))
+    done = run("all", "--quick", "--output", str(folder), "--update", str(folder / "document.md"))
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -98,9 +96,9 @@ def test_the_markdown_is_written_and_put_into_a_document(results: Path) -> None:
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
-    done = run("--only", "speed")
+    done = run("speed")
     assert done.returncode == 2
-    assert "invalid choice" in done.stderr
+    assert done.stderr == "lineside: speed cannot be read: No such file or directory.\n"
 
 
 def test_a_document_without_a_place_for_results_is_refused_before_anything_is_measured(
@@ -108,8 +106,8 @@ def test_a_document_without_a_place_for_results_is_refused_before_anything_is_me
 ) -> None:
     document = tmp_path / "document.md"
     document.write_text("nothing here\n")
-    done = run("--update", str(document), "--output", str(tmp_path / "results"))
+    done = run("all", "--update", str(document), "--output", str(tmp_path / "results"))
     assert done.returncode == 2
-    assert done.stderr.startswith(f"benchmarks: {document} has no place for results.")
+    assert done.stderr.startswith(f"lineside: {document} has no place for results.")
     assert document.read_text() == "nothing here\n"
     assert not (tmp_path / "results").exists()

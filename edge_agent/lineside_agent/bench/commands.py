@@ -17,6 +17,8 @@ examples:
   lineside bench pump-1.0.0.bundle.zip
   lineside bench pump-1.0.0.bundle.zip --seconds 10 --write     also into pump-1.0.0.bench.json beside it
   lineside bench pump-1.0.0.bundle.zip --json | jq '.latencies[] | {batch, p99_us}'
+  lineside bench all --help                                     measure Lineside itself, beside what you would
+                                                                use instead; a bundle named so is ./all
 
 The model runs in a process of its own, as the agent runs it, again and again without a pause. An agent that is
 woken for each single reading takes up to twenty times as long for it, because its caches are cold.

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from benchmarks.table import Cell, Table
+from lineside_benchmarks.table import Cell, Table
 from lineside_contract.errors import InputError
+from lineside_contract.files import write_whole
 
 _BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->"
 
@@ -39,6 +40,22 @@ def to_markdown(report: Report) -> str:
                 "\n".join(f"- {_verdict(one.met)}: {one.aim}: {one.found}." for one in table.targets)
             )
     return "\n\n".join(parts) + "\n"
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """Write a report as JSON and as Markdown into a folder, and return the files. Raises InputError."""
+    stem = report.time.replace(":", "")
+    found = {f"{stem}.json": to_json(report), f"{stem}.md": to_markdown(report).encode()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in found.items():
+            write_whole(folder / name, data)
+    except OSError as error:
+        raise InputError(
+            f"The results cannot be written to {folder}: {error.strerror}.",
+            hint="Choose another with --output.",
+        ) from error
+    return [folder / name for name in found]
 
 
 class Document:

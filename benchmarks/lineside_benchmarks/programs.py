@@ -15,17 +15,19 @@ from typing import IO
 
 from msgspec import Struct
 
-REPOSITORY = Path(__file__).parents[1]
+from lineside_contract.errors import LinesideError
+
 LINESIDE = [str(Path(sys.executable).parent / "lineside")]
-HANDWRITTEN = [sys.executable, str(Path(__file__).parent / "handwritten.py")]
-HANDWRITTEN_COLLECTOR = [sys.executable, str(Path(__file__).parent / "handwritten_collector.py")]
+PEERS = Path(__file__).parent / "peers"
+HANDWRITTEN = [sys.executable, str(PEERS / "handwritten.py")]
+HANDWRITTEN_COLLECTOR = [sys.executable, str(PEERS / "handwritten_collector.py")]
 
 # The measured program has the last core, everything else the first: with one core they share it.
 CORES = sorted(os.sched_getaffinity(0))
 MEASURED, OTHERS = CORES[-1], CORES[0]
 
 
-class Failed(Exception):
+class Failed(LinesideError):
     """A program did not do what the benchmark needs: its numbers would mean nothing."""
 
 
@@ -56,7 +58,7 @@ class Program:
         try:
             self.started_ns = time.monotonic_ns()
             self._popen = subprocess.Popen(
-                self.command, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT, cwd=REPOSITORY
+                self.command, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT
             )
         finally:
             os.sched_setaffinity(0, before)

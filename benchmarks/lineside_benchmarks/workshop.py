@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.programs import LINESIDE, REPOSITORY
+from lineside_benchmarks.programs import LINESIDE
 
 SITE = "bench"
 DEVICE = "pump-1"
@@ -29,8 +29,8 @@ class Workshop:
         self.quick = quick
         self.readings = 41_000 if quick else 160_000
         self._numbers = itertools.count(1)
-        command = [sys.executable, "-m", "benchmarks.models", str(folder), str(self.readings)]
-        subprocess.run(command, check=True, cwd=REPOSITORY)
+        command = [sys.executable, "-m", "lineside_benchmarks.models", str(folder), str(self.readings)]
+        subprocess.run(command, check=True)
         self.lines = (folder / "readings.jsonl").read_bytes().splitlines(keepends=True)
 
     def model(self, name: str) -> Path:

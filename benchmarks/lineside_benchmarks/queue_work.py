@@ -1,6 +1,6 @@
 """One piece of work with one queue, in a process of its own, so that the kernel counts only its bytes.
 
-python -m benchmarks.queue_work QUEUE WORK FOLDER ARGUMENT...
+python -m lineside_benchmarks.queue_work QUEUE WORK FOLDER ARGUMENT...
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.queues import LinesideOutbox, Queue, SQLiteQueue
+from lineside_benchmarks.queues import LinesideOutbox, Queue, SQLiteQueue
 
 QUEUES: dict[str, Callable[[Path], Queue]] = {"outbox": LinesideOutbox, "sqlite": SQLiteQueue}
 _PER_SECOND = 100

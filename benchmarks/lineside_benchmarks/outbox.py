@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.programs import MEASURED, Program, running
-from benchmarks.queue_work import QUEUES
-from benchmarks.table import Cell, Table, middle
-from benchmarks.workshop import Workshop
+from lineside_benchmarks.programs import MEASURED, Program, running
+from lineside_benchmarks.queue_work import QUEUES
+from lineside_benchmarks.table import Cell, Table, middle
+from lineside_benchmarks.workshop import Workshop
 
 _NAMES = {"outbox": "outbox", "sqlite": "SQLite"}
 
@@ -73,7 +73,7 @@ def _pace(workshop: Workshop, amount: Amount, found: dict[str, dict[str, list[fl
 
 def _command(queue: str, work: str, folder: Path, *arguments: float) -> list[str]:
     written = [json.dumps(argument) for argument in arguments]
-    return [sys.executable, "-m", "benchmarks.queue_work", queue, work, str(folder), *written]
+    return [sys.executable, "-m", "lineside_benchmarks.queue_work", queue, work, str(folder), *written]
 
 
 def _work(queue: str, work: str, folder: Path, *arguments: float) -> dict[str, float]:

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.brokers import BROKERS
-from benchmarks.programs import HANDWRITTEN, LINESIDE, MEASURED, running
-from benchmarks.subscriber import Subscriber
-from benchmarks.table import Cell, Table, Target, middle
-from benchmarks.workshop import TOPIC, Workshop
+from lineside_benchmarks.brokers import BROKERS
+from lineside_benchmarks.programs import HANDWRITTEN, LINESIDE, MEASURED, running
+from lineside_benchmarks.subscriber import Subscriber
+from lineside_benchmarks.table import Cell, Table, Target, middle
+from lineside_benchmarks.workshop import TOPIC, Workshop
 
 _MODELS = ("forest", "mlp")
 _SPAWNS = 7
@@ -94,7 +94,7 @@ def _table(found: dict[tuple[str, str, str], list[Footprint]]) -> Table:
         rows.append([model, broker, name, *memory, floor.start_ms, agent.start_ms, extra.start_ms])
     return Table(
         title="Memory and start",
-        how="Floor: a hand-written Python program (`benchmarks/handwritten.py`) that imports numpy, onnxruntime"
+        how="Floor: a hand-written Python program (`peers/handwritten.py`) that imports numpy, onnxruntime"
         " and paho, loads the same model, connects, predicts once and publishes with QoS 1. Agent:"
         " `lineside agent run`, a new process with an empty outbox; with a signed bundle it has `trusted_keys`"
         " and verifies the signature. All read one line from standard input."

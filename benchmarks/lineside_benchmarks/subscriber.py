@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.programs import Failed
+from lineside_benchmarks.programs import Failed
 
 _WAIT_S = 20.0
 

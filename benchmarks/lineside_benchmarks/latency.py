@@ -7,11 +7,11 @@ import subprocess
 import time
 from typing import NamedTuple
 
-from benchmarks.brokers import BROKERS
-from benchmarks.programs import HANDWRITTEN, MEASURED, Program, running
-from benchmarks.subscriber import Subscriber
-from benchmarks.table import Cell, Table, Target, middle, percentile
-from benchmarks.workshop import Workshop
+from lineside_benchmarks.brokers import BROKERS
+from lineside_benchmarks.programs import HANDWRITTEN, MEASURED, Program, running
+from lineside_benchmarks.subscriber import Subscriber
+from lineside_benchmarks.table import Cell, Table, Target, middle, percentile
+from lineside_benchmarks.workshop import Workshop
 
 _MODEL = "forest"
 _PER_SECOND = 10
@@ -96,7 +96,7 @@ def _table(found: dict[str, dict[str, list[float]]]) -> Table:
         how=f"From the moment a JSON line is written to the program's standard input until a subscriber on the"
         f" same machine has its prediction (QoS 1 all the way, random forest of 100 trees). All programs run"
         f" at once and get their readings by turns, {_PER_SECOND} a second each; {count} readings each."
-        " The hand-written loop (`benchmarks/handwritten.py`) keeps nothing on disk. `durability ="
+        " The hand-written loop (`peers/handwritten.py`) keeps nothing on disk. `durability ="
         ' "reading"` has each prediction on disk before it is published.',
         columns=["broker", "program", "median ms", "95 % ms", "99 % ms", "worst ms"],
         rows=rows,

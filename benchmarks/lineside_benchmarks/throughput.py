@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.brokers import BROKERS
-from benchmarks.programs import HANDWRITTEN, LINESIDE, MEASURED, OTHERS, Cost, Failed, running
-from benchmarks.table import Cell, Table, Target, middle
-from benchmarks.workshop import SITE, TOPIC, Workshop
+from lineside_benchmarks.brokers import BROKERS
+from lineside_benchmarks.programs import HANDWRITTEN, LINESIDE, MEASURED, OTHERS, Cost, Failed, running
+from lineside_benchmarks.table import Cell, Table, Target, middle
+from lineside_benchmarks.workshop import SITE, TOPIC, Workshop
 
 _MODEL = "forest"
 _ROUNDS = 3

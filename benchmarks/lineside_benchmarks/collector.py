@@ -15,11 +15,11 @@ import paho.mqtt.client as mqtt
 from msgspec import Struct
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.brokers import BROKERS
-from benchmarks.programs import HANDWRITTEN_COLLECTOR, LINESIDE, MEASURED, Cost, Failed, running
-from benchmarks.subscriber import Subscriber
-from benchmarks.table import Cell, Table, middle
-from benchmarks.workshop import SITE, Workshop
+from lineside_benchmarks.brokers import BROKERS
+from lineside_benchmarks.programs import HANDWRITTEN_COLLECTOR, LINESIDE, MEASURED, Cost, Failed, running
+from lineside_benchmarks.subscriber import Subscriber
+from lineside_benchmarks.table import Cell, Table, middle
+from lineside_benchmarks.workshop import SITE, Workshop
 from lineside_contract.messages import Ack, Prediction, Predictions, decode, encode
 from lineside_contract.topics import Kind, device_topic
 
@@ -181,7 +181,7 @@ def _table(found: dict[tuple[str, str, str], list[Rate]]) -> Table:
         title="Collecting into SQLite",
         how="Predictions wait at the broker for a collector that was away; timed from its return until the"
         " last one is committed. `columns` are 100 predictions a message. Write-ahead log, every commit"
-        " synced. The hand-written one (`benchmarks/handwritten_collector.py`) commits each message and tells"
+        " synced. The hand-written one (`peers/handwritten_collector.py`) commits each message and tells"
         " nobody; the collector commits what has come, up to 1000 messages at once, notes what is missing and"
         f" acknowledges to the devices. Medians of {len(next(iter(found.values())))} rounds.",
         columns=["broker", "messages", "program", "predictions/s", "CPU µs each"],

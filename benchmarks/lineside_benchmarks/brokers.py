@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from benchmarks.programs import LINESIDE, OTHERS, Failed, running
-from lineside_cli.broker import answers
-
-_CONFIG = Path(__file__).parents[1] / "broker-config"
+from lineside_benchmarks.programs import LINESIDE, OTHERS, Failed, running
+from lineside_cli.broker import answers, find_config
 
 
 def _free_port() -> int:
@@ -40,10 +38,13 @@ def mosquitto(folder: Path) -> Iterator[int]:
     port = _free_port()
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        raise Failed("The benchmarks need mosquitto: `make bench` installs it, or says how.")
+        raise Failed(
+            "The benchmarks need the Mosquitto broker.",
+            hint="Install it (Debian: sudo apt-get install mosquitto).",
+        )
     files = folder / "mosquitto"
     files.mkdir(parents=True)
-    text = (_CONFIG / "mosquitto" / "plain.conf").read_text()
+    text = (find_config().parents[1] / "mosquitto" / "plain.conf").read_text()
     text = text.replace("listener 1883 ", f"listener {port} ")
     text = text.replace("persistence_location ./\n", f"persistence_location {files}/\n")
     # Started by root it would become a user who may not enter this folder.

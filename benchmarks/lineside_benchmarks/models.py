@@ -1,4 +1,4 @@
-"""The models and readings that every benchmark uses: `python -m benchmarks.models FOLDER READINGS`.
+"""The models and readings that every benchmark uses: `python -m lineside_benchmarks.models FOLDER READINGS`.
 
 A program of its own, so that scikit-learn is not in the process that starts the measured ones.
 """

@@ -1,0 +1,1 @@
+"""Lineside measured side by side with what a user would pick instead: `lineside bench all --help`."""

@@ -1,0 +1,34 @@
+"""Run benchmarks one after the other, on a machine that is described."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lineside_benchmarks import machine
+from lineside_benchmarks.programs import OTHERS, use_bytecode_cache
+from lineside_benchmarks.report import Report
+from lineside_benchmarks.table import Table
+from lineside_benchmarks.workshop import Workshop
+
+
+def measure(names: Sequence[str], *, quick: bool) -> Report:
+    """Run these benchmarks. Raises Failed if one of the programs in them does not do its work."""
+    time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    tables: dict[str, Table] = {}
+    with tempfile.TemporaryDirectory(prefix="lineside-benchmarks-") as name:
+        folder = Path(name)
+        found = machine.describe(folder)
+        use_bytecode_cache(folder / "bytecode")
+        os.sched_setaffinity(0, {OTHERS})
+        workshop = Workshop(folder, quick=quick)
+        for benchmark in names:
+            print(f"{benchmark} ...", file=sys.stderr, flush=True)
+            tables[benchmark] = importlib.import_module(f"lineside_benchmarks.{benchmark}").run(workshop)
+    found["load average after"] = " ".join(f"{load:.2f}" for load in os.getloadavg())
+    return Report(time=time, quick=quick, machine=found, tables=tables)
