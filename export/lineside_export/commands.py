@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from lineside_contract.errors import InputError
@@ -74,7 +75,13 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="sign the bundle with this private key, as `lineside sign` does",
     )
-    parser.add_argument("--dry-run", action="store_true", help="do everything, but write nothing")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write a report there for a browser: one HTML file, also with --dry-run",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="do everything, but write no bundle")
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
     parser.set_defaults(run=_export)
 
@@ -228,7 +235,7 @@ def _teach(parser: argparse.ArgumentParser, examples: str) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from lineside_contract.manifest import Window
-    from lineside_export import show
+    from lineside_export import report, show
     from lineside_export.dataset import Columns
     from lineside_export.export import export
     from lineside_export.load import Trust
@@ -261,9 +268,14 @@ def _export(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         sign_key=options.sign_key,
     )
-    with show.progress() as report:
-        exported = export(settings, report)
+    if options.report:
+        report.check_place(options.report)
+    with show.progress() as tell:
+        exported = export(settings, tell)
     show.exported(exported, as_json=options.json)
+    if options.report:
+        report.write(options.report, exported)
+        print(f"The report is {options.report}.", file=sys.stderr)
     return 0
 
 

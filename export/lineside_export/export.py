@@ -36,12 +36,17 @@ _FEW_ROWS = 100
 
 
 class Exported(NamedTuple):
-    """What came of it. `path` is None if nothing was written; `notes` are for the user to read."""
+    """What came of it. `path` is None if nothing was written; `notes` are for the user to read.
+
+    `chosen` is what went into the bundle, with its answers to the rows of `truth`.
+    """
 
     manifest: Manifest
     path: Path | None
     card: str
     notes: list[str]
+    chosen: Measured
+    truth: Truth
 
 
 class _Signing(NamedTuple):
@@ -85,7 +90,8 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
         files = {MODEL: model, GOLDEN: golden.data, CARD: text.encode()}
         manifest = _write(where.path, manifest, files, signing.sign)
     notes = [*signing.notes, *loaded.notes, *_notes(subject, verification)]
-    return Exported(manifest, None if settings.dry_run else where.path, text, notes)
+    path = None if settings.dry_run else where.path
+    return Exported(manifest, path, text, notes, judgement.chosen, judged_by)
 
 
 def _ways(exact: Sound, subject: Subject, device: str) -> list[Variant]:

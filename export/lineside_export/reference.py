@@ -19,25 +19,32 @@ def answer(model: Any, schema: Schema, inputs: NDArray[np.float32]) -> Answers:
     The arrays stay float64: rounding them would hide differences. Scores of a classifier with two classes
     have two columns, as in the graph. Raises InputError if the model refuses the rows.
     """
-    rows = inputs.astype(np.float64)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that rows have no column names: they are in the right order
-            predicted = np.asarray(model.predict(rows))
-            if schema.task == "regression":
-                return Answers(None, None, predicted.reshape(len(rows), -1).astype(np.float64), None)
-            probabilities = np.asarray(model.predict_proba(rows)) if schema.probabilities else None
-            scores = _scores(model, schema, rows) if schema.scores else None
-    except Exception as error:  # scikit-learn says what is wrong with the rows, in whatever exception
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{schema.estimator} does not take these rows: {text.rstrip('.')}.",
-            hint="Give it rows like those that it was trained on.",
-        ) from error
+    refusals = []
+    # k-means trained on float32 rows takes no others.
+    for rows in (inputs.astype(np.float64), inputs):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that rows have no column names: they are in the right order
+                return _answer(model, schema, rows)
+        except Exception as error:  # scikit-learn says what is wrong with the rows, in whatever exception
+            refusals.append(error)
+    text = (str(refusals[0]).strip() or type(refusals[0]).__name__).splitlines()[0]
+    raise InputError(
+        f"{schema.estimator} does not take these rows: {text.rstrip('.')}.",
+        hint="Give it rows like those that it was trained on.",
+    ) from refusals[0]
+
+
+def _answer(model: Any, schema: Schema, rows: NDArray[Any]) -> Answers:
+    predicted = np.asarray(model.predict(rows))
+    if schema.task == "regression":
+        return Answers(None, None, predicted.reshape(len(rows), -1).astype(np.float64), None)
+    probabilities = np.asarray(model.predict_proba(rows)) if schema.probabilities else None
+    scores = _scores(model, schema, rows) if schema.scores else None
     return Answers(_labels(predicted), probabilities, None, scores)
 
 
-def _scores(model: Any, schema: Schema, rows: NDArray[np.float64]) -> NDArray[Any]:
+def _scores(model: Any, schema: Schema, rows: NDArray[Any]) -> NDArray[Any]:
     if schema.task == "clustering":
         return np.asarray(model.transform(rows))
     scores = np.asarray(model.decision_function(rows))

@@ -49,7 +49,7 @@ def exported(result: Exported, *, as_json: bool) -> None:
     console = _console()
     console.print(_candidates(result.manifest))
     if result.path is None:
-        console.print("Nothing was written (--dry-run).")
+        console.print("No bundle was written (--dry-run).")
     else:
         console.print(
             f"Wrote {escape(str(result.path))} ({result.path.stat().st_size:,} bytes).", soft_wrap=True

@@ -60,7 +60,7 @@ def test_dry_run_and_json(work, exported) -> None:
     assert manifest["metric"] == "accuracy"
     assert manifest["candidates"][0]["latency_1_us"] > 0
     assert not Path(BUNDLE).exists()
-    assert "Nothing was written" in work.export("--dry-run").out
+    assert "No bundle was written" in work.export("--dry-run").out
 
 
 def test_name_and_version_without_an_output(work, exported) -> None:
