@@ -7,6 +7,8 @@ import select
 import time
 from typing import Protocol
 
+_SLICE_S = 1.0  # of a wait that a watched clock should know of
+
 
 class Signal:
     """A flag that can be raised from another thread or a signal handler and waited for beside sockets.
@@ -60,6 +62,14 @@ class Clock(Protocol):
 
     def wait(self, seconds: float, stop: Signal) -> bool:
         """Wait, at most until `stop` is raised; return whether it is."""
+
+
+def readable(descriptor: int, clock: Clock, stop: Signal) -> bool:
+    """Wait until a descriptor has something to read; return False if `stop` is raised before."""
+    while not clock.wait(0, stop):  # a clock that is watched sees that this waits, and does not hang
+        if descriptor in select.select([descriptor, stop.fileno()], [], [], _SLICE_S)[0]:
+            return not stop.raised
+    return False
 
 
 class SystemClock:

@@ -19,6 +19,7 @@ from lineside_agent.model import Model
 from lineside_agent.mqtt import MqttBroker
 from lineside_agent.outbox import Limits, Outbox
 from lineside_agent.presence import Presence
+from lineside_agent.progress import Progress, WatchedClock
 from lineside_agent.reader import Reader
 from lineside_agent.reconnect import Reconnect
 from lineside_agent.sense import Sense
@@ -71,8 +72,10 @@ class Agent:
         channels = [channel.name for channel in manifest.channels]
         self._clock = clock
         self._stop = stop
+        self._progress = Progress(os.environ)
+        watched = WatchedClock(clock, self._progress)
         self._reader = Reader(
-            sensor, channels, settings.input.non_finite, counters.sensors[name], clock, stop
+            sensor, channels, settings.input.non_finite, counters.sensors[name], watched, stop
         )
         self._reader.open()
         delivery = settings.delivery
@@ -100,6 +103,7 @@ class Agent:
             clock,
         )
         self._identity = identity
+        self._counters = counters
         self._ended = threading.Event()
         self._failure: Exception | None = None
 
@@ -111,19 +115,24 @@ class Agent:
             identity = self._identity
             log.info("%s runs %s %s", identity.device, identity.model, identity.model_version)
             self._sense.tell("model_activated", f"{identity.model} {identity.model_version}")
+            self._progress.begin(self._status)
             while not self._stop.raised and self._sense.sense_once():
-                pass
+                self._progress.made()
         except BaseException:
             self._stop.set()
             raise
         finally:
             self._ended.set()
             self._deliver.wake()
-            delivering.join()
+            self._progress.wait_for(delivering)
+            self._progress.end()
             self._reader.close()
             self.outbox.close()
         if self._failure is not None:
             raise self._failure
+
+    def _status(self) -> str:
+        return f"{self._counters.predictions} predictions, {self.outbox.waiting()} messages wait for delivery"
 
     def _deliver_all(self) -> None:
         told = False

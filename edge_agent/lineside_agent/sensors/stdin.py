@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from lineside_agent.clock import Clock, Signal
+from lineside_agent.clock import Clock, Signal, readable
 from lineside_agent.sensors.lines import FORMATS, Line, Lines
 from lineside_agent.sensors.sensor import Block, EndOfReadings
 from lineside_contract.errors import BadReading, InputError, SensorError
@@ -116,8 +115,7 @@ class Stdin:
     def _fill(self) -> None:
         """Wait until a complete line is there, the input ends or `stop` is raised."""
         while not self._waiting and not self._ended:
-            ready, _, _ = select.select([self._descriptor, self._stop.fileno()], [], [])
-            if self._stop.raised or self._descriptor not in ready:
+            if not readable(self._descriptor, self._clock, self._stop):
                 return
             data = os.read(self._descriptor, _READ_BYTES)
             self._ended = not data
