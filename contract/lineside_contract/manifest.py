@@ -13,7 +13,11 @@ FORMAT = 1
 
 
 class Channel(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One input signal: its name, its unit and the range in which the training data lay."""
+    """One input signal: its name, its unit and the range in which the training data lay.
+
+    A channel of text has `categories`: a reading holds the index of its text among them, -1 for any other text,
+    NaN for none. Which of these two the model has no answer to stands in `refuses`; such a reading is left out.
+    """
 
     name: str
     unit: str = ""
@@ -21,6 +25,8 @@ class Channel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     maximum: float | None = None
     mean: float | None = None
     std: float | None = None
+    categories: list[str] = []
+    refuses: list[Literal["unknown", "missing"]] = []
 
 
 class Window(Struct, frozen=True, kw_only=True):

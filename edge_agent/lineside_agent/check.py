@@ -28,9 +28,11 @@ from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.model import Model
 from lineside_agent.mqtt import MqttBroker
 from lineside_agent.sensors import Block, EndOfReadings, open_sensor
+from lineside_agent.sensors.texts import translate
 from lineside_agent.settings import Settings
 from lineside_agent.windows import select_channels
 from lineside_contract.bundle import Bundle
+from lineside_contract.categories import UNKNOWN
 from lineside_contract.errors import InputError, LinesideError, SensorError
 from lineside_contract.topics import Kind, device_topic
 
@@ -72,6 +74,7 @@ class _Step(NamedTuple):
     name: str
     run: Callable[..., Found]
     needs: tuple[str, ...]
+    helped_by: tuple[str, ...] = ()  # what it uses if it is there
 
 
 class _Reading(NamedTuple):
@@ -89,7 +92,7 @@ def check(request: Request) -> Iterator[Result]:
             yield Result(step.name, "skipped", f"needs {' and '.join(missing)}")
         else:
             try:
-                found = step.run(*(values[need] for need in step.needs))
+                found = step.run(*(values.get(each) for each in step.needs + step.helped_by))
             except LinesideError as error:
                 yield Result(step.name, "failed", error.message, error.hint, error.exit_code)
             else:
@@ -119,7 +122,7 @@ def _model(settings: Settings, bundle: Bundle) -> Found:
     return Found(model, "gives its golden answers on this device")
 
 
-def _sensor(request: Request, settings: Settings) -> Found:
+def _sensor(request: Request, settings: Settings, bundle: Bundle | None) -> Found:
     name, sensor_settings = next(iter(settings.sensors.items()))
     stop = Signal()
     timer = threading.Timer(request.wait_s, stop.set)
@@ -128,6 +131,7 @@ def _sensor(request: Request, settings: Settings) -> Found:
     try:
         sensor = open_sensor(sensor_settings.kind, sensor_settings.options, SystemClock(), stop)
         try:
+            translate(sensor, bundle.manifest.channels if bundle else (), sensor_settings.channels)
             block = sensor.read()
         finally:
             sensor.close()
@@ -159,7 +163,9 @@ def _channels(settings: Settings, bundle: Bundle, reading: _Reading) -> Found:
     for channel, value in zip(channels, values[-1].tolist(), strict=True):
         low = channel.minimum is not None and value < channel.minimum
         high = channel.maximum is not None and value > channel.maximum
-        if low or high:
+        if channel.categories and value == UNKNOWN:
+            notes.append(f"{channel.name} is a text that the model does not know")
+        elif low or high:
             notes.append(
                 f"{channel.name} is {value:g}, trained on {channel.minimum:g} to {channel.maximum:g}"
             )
@@ -222,7 +228,7 @@ _STEPS = (
     _Step("settings", _settings, ("request",)),
     _Step("bundle", _bundle, ("settings",)),
     _Step("model", _model, ("settings", "bundle")),
-    _Step("sensor", _sensor, ("request", "settings")),
+    _Step("sensor", _sensor, ("request", "settings"), helped_by=("bundle",)),
     _Step("channels", _channels, ("settings", "bundle", "sensor")),
     _Step("state", _state, ("settings",)),
     _Step("broker", _broker, ("settings",)),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
 from lineside_agent.sensors.sensor import Choosing
+from lineside_agent.sensors.texts import refused, translate
 from lineside_agent.settings import NonFinite, SensorSettings
 from lineside_agent.windows import finite_rows, select_channels
 from lineside_contract.errors import BadReading, InputError, SensorError
+from lineside_contract.manifest import Channel
 from lineside_contract.messages import EventKind
 
 log = logging.getLogger(__name__)
@@ -33,19 +36,22 @@ class Reader:
     def __init__(
         self,
         settings: SensorSettings,
-        channels: list[str],
+        channels: Sequence[Channel],
         non_finite: NonFinite,
         counters: SensorCounters,
         clock: Clock,
         stop: Signal,
     ) -> None:
         self._settings = settings
-        self._wanted = channels
+        self._channels = channels
+        self._wanted = [channel.name for channel in channels]
+        self._refusing = any(channel.refuses for channel in channels)
         self._non_finite = non_finite
         self._counters = counters
         self._clock = clock
         self._stop = stop
         self._sensor: Sensor | None = None
+        self._opened = False  # once, at least
         self._columns: list[int] | None = None  # None: as they come
         self._pause_s = 0.0
         self._pause_until = 0.0
@@ -66,7 +72,7 @@ class Reader:
         if self._clock.wait(self._pause_until - self._clock.monotonic(), self._stop):
             return None
         try:
-            sensor = self._sensor or self._open()
+            sensor = self._sensor or self._open_again()
             block = sensor.read()
         except BadReading as error:
             self._counters.failures += 1
@@ -94,9 +100,19 @@ class Reader:
             self._sensor.close()
             self._sensor = None
 
+    def _open_again(self) -> Sensor:
+        try:
+            return self._open()
+        except InputError as error:
+            # What a source gives may change while the agent runs. That is no reason to end it.
+            if self._opened:
+                raise SensorError(error.message, hint=error.hint) from error
+            raise
+
     def _open(self) -> Sensor:
         sensor = open_sensor(self._settings.kind, self._settings.options, self._clock, self._stop)
         try:
+            translate(sensor, self._channels, self._settings.channels)
             columns = select_channels(sensor.channels, self._wanted, self._settings.channels).tolist()
         except InputError:
             sensor.close()
@@ -105,7 +121,7 @@ class Reader:
             sensor.choose([sensor.channels[column] for column in columns])
             columns = list(range(len(columns)))
         self._columns = None if columns == list(range(len(sensor.channels))) else columns
-        self._sensor = sensor
+        self._sensor, self._opened = sensor, True
         return sensor
 
     def _take(self, block: Block) -> Block:
@@ -122,9 +138,20 @@ class Reader:
             block = Block(block.timestamps, block.values[:, self._columns])
         block, bad = finite_rows(block, self._non_finite)
         counters.non_finite += bad
-        return block
+        return self._without_refused(block) if self._refusing else block
+
+    def _without_refused(self, block: Block) -> Block:
+        bad = refused(block.values, self._channels)
+        if not bad.any():
+            return block
+        self._counters.failures += int(bad.sum())
+        self._counters.detail = "a text is none that the model has an answer to"
+        log.warning("%d readings are left out: %s", bad.sum(), self._counters.detail)
+        return Block(block.timestamps[~bad], block.values[~bad])
 
     def _fail(self, error: SensorError) -> None:
+        """Tell of the failure, and open the sensor anew after a pause: nothing of the last one lingers."""
+        self.close()
         counters = self._counters
         counters.failures += 1
         if counters.state != "failed":

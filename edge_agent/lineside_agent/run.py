@@ -69,7 +69,7 @@ class Agent:
         model = Model.open(admitted.bundle, threads=settings.input.threads)
         name, sensor = next(iter(settings.sensors.items()))
         counters = Counters(name)
-        channels = [channel.name for channel in manifest.channels]
+        channels = manifest.channels
         self._clock = clock
         self._stop = stop
         self._progress = Progress(os.environ)

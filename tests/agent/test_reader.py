@@ -13,6 +13,7 @@ from lineside_agent.reader import Reader
 from lineside_agent.sensors import Block, EndOfReadings
 from lineside_agent.settings import SensorSettings
 from lineside_contract.errors import BadReading, InputError, SensorError
+from lineside_contract.manifest import Channel
 
 
 class ScriptedSensor:
@@ -49,7 +50,12 @@ class Rig:
 
         monkeypatch.setattr(module, "open_sensor", open_sensor)
         self.reader = Reader(
-            SensorSettings(kind="replay"), ["a", "b"], non_finite, self.counters, self.clock, Signal()
+            SensorSettings(kind="replay"),
+            [Channel(name="a"), Channel(name="b")],
+            non_finite,
+            self.counters,
+            self.clock,
+            Signal(),
         )
 
 

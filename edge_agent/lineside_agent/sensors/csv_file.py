@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_agent.sensors.timestamps import Reader, reader_for
+from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError, nearest
 
 DELIMITERS = (",", ";", "\t")
@@ -50,16 +51,31 @@ class CsvFile:
         self._check_header(sample)
         self._time = None if timestamp == NO_TIMESTAMP else self._timestamp_column(timestamp)
         self._reader = None if self._time is None else self._timestamp_reader(sample)
-        self._columns = [self._index(name) for name in columns] or self._numeric(sample)
-        self.channels = tuple(self._header[index] for index in self._columns)
+        self._named = [self._index(name) for name in columns]
+        self._columns = self._named or self._numeric(sample)
+        self._codes: dict[int, Codes] = {}
 
     @property
     def header(self) -> tuple[str, ...]:
         """The names of all columns, those of the channels and the others."""
         return tuple(self._header)
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the values' columns. Raises InputError if there are none."""
+        self._require_columns()
+        return tuple(self._header[index] for index in self._columns)
+
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns, if there are such, as text, and have them among the channels."""
+        self._codes = {
+            self._header.index(name): codes for name, codes in columns.items() if name in self._header
+        }
+        self._columns = self._named or sorted({*self._columns, *self._codes})
+
     def pieces(self) -> Iterator[Piece]:
         """Read the file from its beginning. Raises InputError naming the line and the column."""
+        self._require_columns()
         with self._rows() as (_, rows):
             while taken := list(islice(rows, _PIECE_ROWS)):
                 lines = [line for line, _ in taken]
@@ -100,6 +116,12 @@ class CsvFile:
                 hint="Put a line with the columns' names first.",
             )
 
+    def _require_columns(self) -> None:
+        if not self._columns:
+            raise InputError(
+                f"{self._path} has no column of numbers.", hint="Numbers need a point as decimal mark."
+            )
+
     def _index(self, name: str) -> int:
         if name not in self._header:
             known = f"It has {', '.join(map(repr, self._header))}."
@@ -133,10 +155,6 @@ class CsvFile:
             full = [cell for cell in cells if cell]
             if index != self._time and name and full and all(map(_is_number, full)):
                 found.append(index)
-        if not found:
-            raise InputError(
-                f"{self._path} has no column of numbers.", hint="Numbers need a point as decimal mark."
-            )
         return found
 
     def _piece(self, lines: list[int], rows: list[_Row]) -> Piece:
@@ -157,6 +175,8 @@ class CsvFile:
         return Piece(self._times(lines, cells[self._time]), values)
 
     def _numbers(self, lines: list[int], cells: Sequence[str], column: int) -> list[float]:
+        if codes := self._codes.get(column):
+            return list(map(codes.of, cells))
         try:
             return list(map(float, cells))
         except ValueError:  # an empty cell, or text: only now look at each one

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from lineside_agent.sensors.csv_file import DELIMITERS, NO_TIMESTAMP
 from lineside_agent.sensors.timestamps import Reader, reader_for
+from lineside_contract.categories import Codes
 from lineside_contract.errors import nearest
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -31,6 +32,9 @@ class Lines(Protocol):
     def choose(self, channels: Sequence[str]) -> None:
         """Read only these channels from now on."""
 
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns, if there are such, as text."""
+
     def parse(self, line: bytes) -> Line:
         """Read a line. Raises ValueError saying what is wrong with it."""
 
@@ -51,11 +55,16 @@ class CsvLines:
         self.choose(_chosen(self._names, timestamp, columns))
         self._time = self._names.index(timestamp) if timestamp in self._names else None
         self._times = _Times()
+        self._codes: Mapping[str, Codes] = {}
 
     def choose(self, channels: Sequence[str]) -> None:
         """Read only these channels from now on."""
         self.channels = tuple(channels)
         self._columns = [self._names.index(name) for name in self.channels]
+
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns as text."""
+        self._codes = columns
 
     def parse(self, line: bytes) -> Line:
         """Read a line. Raises ValueError saying what is wrong with it."""
@@ -63,7 +72,11 @@ class CsvLines:
         if len(cells) != len(self._names):
             raise ValueError(f"it has {len(cells)} cells instead of {len(self._names)}")
         when = None if self._time is None else self._times.read(cells[self._time])
-        return Line(when, [_cell(cells[column], self._names[column]) for column in self._columns])
+        return Line(when, [self._value(cells[column], self._names[column]) for column in self._columns])
+
+    def _value(self, cell: str, name: str) -> float:
+        codes = self._codes.get(name)
+        return _cell(cell, name) if codes is None else codes.of(cell)
 
     def _cells(self, text: str) -> list[str]:
         try:
@@ -73,19 +86,28 @@ class CsvLines:
 
 
 class JsonLines:
-    """An object a line, with numbers or null; the first one settles the names."""
+    """An object a line, with numbers or null, or text where it is asked for; the first one settles the names."""
 
     header = False
 
     def __init__(self, first: bytes, timestamp: str, columns: Sequence[str]) -> None:
-        names = [name for name, value in _object(first).items() if name == timestamp or _is_value(value)]
-        self.channels = _chosen(names, timestamp, columns)
+        self._first = _object(first)
+        self._named = bool(columns)
         self._timestamp = timestamp
         self._times = _Times()
+        self._codes: Mapping[str, Codes] = {}
+        texts = [name for name, value in self._first.items() if name in columns and isinstance(value, str)]
+        self.channels = _chosen(self._names(texts), timestamp, columns)
 
     def choose(self, channels: Sequence[str]) -> None:
         """Read only these channels from now on."""
         self.channels = tuple(channels)
+
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns, if there are such, as text."""
+        self._codes = columns
+        if not self._named:
+            self.channels = _chosen(self._names(columns), self._timestamp, ())
 
     def parse(self, line: bytes) -> Line:
         """Read a line. Raises ValueError saying what is wrong with it."""
@@ -93,10 +115,27 @@ class JsonLines:
         when = found.get(self._timestamp) if self._timestamp != NO_TIMESTAMP else None
         values = []
         for name in self.channels:
-            if name not in found or not _is_value(found[name]):
-                raise ValueError(f"{name!r} is no number" if name in found else f"it lacks {name!r}")
-            values.append(float("nan") if found[name] is None else _double(found[name]))
+            if name not in found:
+                raise ValueError(f"it lacks {name!r}")
+            values.append(self._value(name, found[name]))
         return Line(None if when is None else self._times.read(str(when)), values)
+
+    def _names(self, texts: Container[str]) -> list[str]:
+        wanted = self._first.items()
+        return [
+            name for name, value in wanted if name == self._timestamp or name in texts or _is_value(value)
+        ]
+
+    def _value(self, name: str, value: Any) -> float:
+        if value is None:
+            return float("nan")
+        if codes := self._codes.get(name):
+            if not isinstance(value, str):
+                raise ValueError(f"{name!r} is no text")
+            return codes.of(value)
+        if not _is_value(value):
+            raise ValueError(f"{name!r} is no number")
+        return _double(value)
 
 
 FORMATS: dict[str, Callable[[bytes, str, Sequence[str]], Lines]] = {"csv": CsvLines, "json": JsonLines}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from lineside_agent.clock import Clock, Signal
 from lineside_agent.sensors.csv_file import CsvFile, Piece
 from lineside_agent.sensors.pace import Pace, Speed
 from lineside_agent.sensors.sensor import Block, EndOfReadings
+from lineside_contract.categories import Codes
 
 _S = 1_000_000_000
 
@@ -55,13 +56,17 @@ class Replay:
         self._clock = clock
         self._pace = Pace(settings.speed, clock, stop)
         self._pieces: Iterator[tuple[Block, NDArray[np.float64]]] = self._play()
-        self._block = _nothing(len(self.channels))
+        self._block = _nothing(0)
         self._due = np.empty(0)  # seconds since the first reading, never falling
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of the values' columns."""
         return self._file.channels
+
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns, if there are such, as text, and have them among the channels."""
+        self._file.translate(columns)
 
     def read(self) -> Block:
         """Wait until a reading is due and return all that are; raise EndOfReadings after the last one.
@@ -87,7 +92,7 @@ class Replay:
     def close(self) -> None:
         """Close the file. May be called twice."""
         self._pieces = iter(())
-        self._block, self._due = _nothing(len(self.channels)), np.empty(0)
+        self._block, self._due = _nothing(0), np.empty(0)
 
     def _play(self) -> Iterator[tuple[Block, NDArray[np.float64]]]:
         """Give the file's pieces with the seconds at which each reading is due; again and again if looping."""

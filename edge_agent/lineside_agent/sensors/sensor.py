@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lineside_contract.categories import Codes
 
 
 class Block(NamedTuple):
@@ -33,7 +35,8 @@ class Sensor(Protocol):
     def read(self) -> Block:
         """Wait for readings and return them; an empty block if the agent is to stop.
 
-        Raises SensorError if there are none this time, EndOfReadings if there never will be.
+        Raises BadReading if one is malformed and the next may be good, SensorError if the source has failed (the
+        reader then closes the sensor and opens another one), EndOfReadings if there never will be more.
         """
 
     def close(self) -> None:
@@ -46,3 +49,11 @@ class Choosing(Protocol):
 
     def choose(self, channels: Sequence[str]) -> None:
         """Give only these channels from now on, in this order."""
+
+
+@runtime_checkable
+class Translating(Protocol):
+    """A sensor that reads text, and can give what some columns say as codes."""
+
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns, if there are such, as text, and have them among the channels. Before any reading."""

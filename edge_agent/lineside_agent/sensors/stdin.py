@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from msgspec import Struct
 from lineside_agent.clock import Clock, Signal, readable
 from lineside_agent.sensors.lines import FORMATS, Line, Lines
 from lineside_agent.sensors.sensor import Block, EndOfReadings
+from lineside_contract.categories import Codes
 from lineside_contract.errors import BadReading, InputError, SensorError
 
 _READ_BYTES = 65536
@@ -86,6 +87,10 @@ class Stdin:
     def choose(self, channels: Sequence[str]) -> None:
         """Give only these channels: what stands in other columns is not looked at."""
         self._lines.choose(channels)
+
+    def translate(self, columns: Mapping[str, Codes]) -> None:
+        """Read these columns, if there are such, as text, and have them among the channels."""
+        self._lines.translate(columns)
 
     def close(self) -> None:
         """Leave standard input to whoever owns it."""
