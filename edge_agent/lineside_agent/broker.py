@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from lineside_agent.clock import Signal
+from lineside_agent.mqtt_frames import Delivery
 
 
 class Acknowledged(NamedTuple):
-    """The broker took the message that `publish` gave this number to."""
+    """The broker took the messages that `publish` gave these numbers to."""
 
-    token: int
+    tokens: Sequence[int]
 
 
 class Received(NamedTuple):
@@ -43,8 +45,8 @@ class Broker(Protocol):
     def connect(self, will: Will, subscriptions: list[str]) -> None:
         """Connect. Raises NotDelivered if the broker cannot be reached, BrokerRefused if it says no."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
-        """Send a message and return its number. Raises NotDelivered if the connection is gone."""
+    def publish(self, delivery: Delivery, payloads: Sequence[bytes]) -> list[int]:
+        """Send messages and return a number for each. Raises NotDelivered if the connection is gone."""
 
     def poll(self, seconds: float, wake: Signal) -> list[Happening]:
         """Wait until something happens, `wake` is raised or the time is up, and tell what happened."""

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from lineside_agent.outbox import Outbox, Position
 from lineside_agent.segment import Entry
+from lineside_contract.messages import Ranges
 from lineside_contract.ranges import SeqRanges
 
-_READ = 64
+_READ = 256
 _MOST_BACKOFF = 16
 _SLICE_S = 0.01
 
@@ -71,9 +72,10 @@ class CatchUp:
         self._ready.clear()
         self._backoff = 1
 
-    def sent(self, entry: Entry) -> None:
-        """Note that the broker took a message."""
-        self._sent.setdefault(entry.boot, SeqRanges()).add(entry.seq, entry.last)
+    def sent(self, ranges: Ranges) -> None:
+        """Note that the broker took messages."""
+        for boot, some in ranges.items():
+            self._sent.setdefault(boot, SeqRanges()).update(some)
 
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds `take` may have something, or None if there is nothing to do."""
@@ -84,25 +86,26 @@ class CatchUp:
             return max(_SLICE_S, (1 - self._allowance) / self._per_second)
         return max(0.0, self._next.at - now) if self._next is not None else None
 
-    def take(self, now: float) -> Entry | None:
-        """Return the next message to send again, or None if there is none now."""
+    def take(self, now: float, most: int) -> list[Entry]:
+        """Return the next messages to send again, at most so many; none if there are none now."""
         self._begin(now)
-        if self._current is None:
-            return None
-        if self._current.paced and self._allowed(now) < 1:
-            return None
-        while (entry := self._next_ready(self._current)) is not None:
-            # It may have been settled, or sent live, since it was read.
-            if not self._outbox.settled(entry) and not (self._current.unsent and self._was_sent(entry)):
-                self._allowance -= 1
-                return entry
-        self._current = None
-        return None
-
-    def put_back(self, entry: Entry) -> None:
-        """Take back a message that could not be sent now."""
-        self._ready.appendleft(entry)
-        self._allowance += 1
+        current = self._current
+        if current is None:
+            return []
+        if current.paced:
+            most = min(most, int(self._allowed(now)))
+        taken: list[Entry] = []
+        while len(taken) < most:
+            if not self._ready and not self._refill(current):
+                self._current = None
+                break
+            some = [self._ready.popleft() for _ in range(min(most - len(taken), len(self._ready)))]
+            # They may have been settled, or sent live, since they were read.
+            wanted = self._outbox.unsettled(some)
+            taken += [entry for entry in wanted if not (current.unsent and self._was_sent(entry))]
+        if current.paced:
+            self._allowance -= len(taken)
+        return taken
 
     def watch(self, now: float) -> None:
         """Call for a pass over what was put long ago and is still not acknowledged.
@@ -125,12 +128,6 @@ class CatchUp:
             self._current, self._next = self._next, None
             self._position = Position()
             self._ready.clear()
-
-    def _next_ready(self, current: Pass) -> Entry | None:
-        while not self._ready:
-            if not self._refill(current):
-                return None
-        return self._ready.popleft()
 
     def _refill(self, current: Pass) -> bool:
         """Read on; return False at the end of the pass."""

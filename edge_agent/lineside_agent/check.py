@@ -214,7 +214,7 @@ def _broker(settings: Settings) -> Found:
     # Another client id than the agent's, or the broker would put a running agent out. An empty will to a topic
     # of which nothing is retained does no harm if the connection breaks just now.
     will = Will(device_topic(settings.site, settings.device, Kind.HEARTBEAT), b"")
-    broker = MqttBroker(settings.broker, f"{settings.device}-check", 1)
+    broker = MqttBroker(settings.broker, f"{settings.device}-check")
     try:
         broker.connect(will, [])
     except LinesideError as error:

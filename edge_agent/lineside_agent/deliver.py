@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from lineside_agent.broker import Acknowledged, Broker, Happening, Lost, Received
 from lineside_agent.catch_up import CatchUp, Pass
 from lineside_agent.clock import Clock, Signal
-from lineside_agent.encode import TOPICS, Code
+from lineside_agent.encode import TOPICS
 from lineside_agent.heartbeat import Heartbeats
+from lineside_agent.mqtt_frames import Delivery
 from lineside_agent.outbox import Outbox
 from lineside_agent.presence import Presence
 from lineside_agent.reconnect import Reconnect
-from lineside_agent.segment import Entry
+from lineside_agent.segment import Entry, ranges_of
 from lineside_agent.settings import DeliverySettings
 from lineside_contract import messages
 from lineside_contract.errors import BrokerRefused, InputError, NotDelivered
@@ -40,6 +44,7 @@ _SETTLE_RETAINED_S = 5.0
 _SAVE_CURSOR_S = 1.0
 _LONGEST_POLL_S = 1.0
 _MOST_COLLECTORS = 100
+_KIND = attrgetter("kind")
 
 
 class Address(NamedTuple):
@@ -69,8 +74,11 @@ class Deliver:
         self._settings, self._reconnect = settings
         self._clock = clock
         self._wake = Signal()
-        self._topics = {code: device_topic(*address, kind) for code, kind in TOPICS.items()}
-        self._heartbeat_topic = device_topic(*address, Kind.HEARTBEAT)
+        self._deliveries = {
+            int(code): Delivery(device_topic(*address, kind)) for code, kind in TOPICS.items()
+        }
+        self._heartbeat = Delivery(device_topic(*address, Kind.HEARTBEAT), qos=0)
+        self._status = Delivery(presence.topic, retain=True)
         self._ack_topic = device_topic(*address, Kind.ACK)
         self._collector_topics = collector_status_topic(address.site, "+")
         self._promise_collector = self._settings.promise == "collector"
@@ -143,7 +151,7 @@ class Deliver:
         while (left := deadline - self._clock.monotonic()) > 0:
             happened = self._broker.poll(left, self._wake)
             self._wake.clear()
-            if Acknowledged(token) in happened or any(isinstance(what, Lost) for what in happened):
+            if any(isinstance(what, Lost) or token in getattr(what, "tokens", ()) for what in happened):
                 return
 
     def _connect(self, now: float) -> None:
@@ -174,10 +182,9 @@ class Deliver:
             self._on_lost(str(error))
 
     def _send_live(self) -> None:
-        while self._live and len(self._in_flight) < self._settings.in_flight:
-            entry = self._live[0]
-            self._in_flight[self._broker.publish(self._topics[Code(entry.kind)], entry.payload)] = entry
-            self._live.popleft()
+        if (room := self._settings.in_flight - len(self._in_flight)) > 0:
+            live = self._live
+            self._publish([live.popleft() for _ in range(min(room, len(live)))])
         if self._overflowed and not self._live:
             self._overflowed = False
             self._catch_up.call(
@@ -185,39 +192,42 @@ class Deliver:
             )
 
     def _send_again(self, now: float) -> None:
-        room = max(1, self._settings.in_flight // 2)
-        while len(self._in_flight) < room and (entry := self._catch_up.take(now)) is not None:
-            if entry in self._in_flight.values():
-                continue
-            payload = messages.mark_replayed(entry.payload)
-            try:
-                self._in_flight[self._broker.publish(self._topics[Code(entry.kind)], payload)] = entry
-            except NotDelivered:
-                self._catch_up.put_back(entry)
-                raise
-            self.replayed += entry.messages
+        if (room := max(1, self._settings.in_flight // 2) - len(self._in_flight)) > 0:
+            entries = self._catch_up.take(now, room)
+            if entries and self._in_flight:
+                on_their_way = {entry[:2] for entry in self._in_flight.values()}
+                entries = [entry for entry in entries if entry[:2] not in on_their_way]
+            self._publish(
+                [entry._replace(payload=messages.mark_replayed(entry.payload)) for entry in entries]
+            )
+            self.replayed += sum(entry.messages for entry in entries)
+
+    def _publish(self, entries: list[Entry]) -> None:
+        for kind, group in groupby(entries, key=_KIND):
+            some = list(group)
+            tokens = self._broker.publish(self._deliveries[kind], [entry.payload for entry in some])
+            self._in_flight.update(zip(tokens, some, strict=True))
 
     def _publish_status(self, payload: bytes) -> int:
-        return self._broker.publish(self._presence.topic, payload, retain=True)
+        return self._broker.publish(self._status, [payload])[0]
 
     # What happens.
 
     def _on(self, happening: Happening) -> None:
         match happening:
-            case Acknowledged(token):
-                self._on_acknowledged(token)
+            case Acknowledged(tokens):
+                self._on_acknowledged(tokens)
             case Received(topic, payload, retained):
                 self._on_received(topic, payload, retained)
             case Lost(reason):
                 self._on_lost(reason)
 
-    def _on_acknowledged(self, token: int) -> None:
-        entry = self._in_flight.pop(token, None)
-        if entry is None:
-            return
-        self._catch_up.sent(entry)
+    def _on_acknowledged(self, tokens: Sequence[int]) -> None:
+        arrived = ranges_of(self._in_flight.pop(token) for token in tokens if token in self._in_flight)
+        self._catch_up.sent(arrived)
         if not self._promise_collector:
-            self._outbox.acknowledge(entry.boot, [(entry.seq, entry.last)])
+            for boot, ranges in arrived.items():
+                self._outbox.acknowledge(boot, ranges)
 
     def _on_received(self, topic: str, payload: bytes, retained: bool) -> None:
         try:
@@ -291,7 +301,7 @@ class Deliver:
         payload = self._heartbeats.next(now, self._outbox, self._presence.connection, self.replayed)
         if self.connected:
             try:
-                self._broker.publish(self._heartbeat_topic, payload, qos=0)
+                self._broker.publish(self._heartbeat, [payload])
             except NotDelivered as error:
                 self._on_lost(str(error))
 

@@ -185,10 +185,10 @@ class Outbox:
                 self._memory_bytes -= len(self._memory.popleft().payload)
             self._delete_settled(boot)
 
-    def settled(self, entry: Entry) -> bool:
-        """Tell whether an entry needs no delivery any more."""
+    def unsettled(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return those entries that still need delivery."""
         with self._lock:
-            return self._settled(entry)
+            return [entry for entry in entries if not self._settled(entry)]
 
     def waiting(self, below: int | None = None) -> int:
         """Return how many messages are not settled; with `below`, of this boot only those numbered lower."""

@@ -80,7 +80,7 @@ class Agent:
         self._reader.open()
         delivery = settings.delivery
         limits = Limits(delivery.outbox_bytes, delivery.memory_bytes, delivery.durability_s)
-        broker = MqttBroker(settings.broker, settings.device, delivery.in_flight)
+        broker = MqttBroker(settings.broker, settings.device)
         self.outbox = Outbox(settings.state / "outbox", limits, clock.monotonic)
         admitted.remember(settings.state)
         identity = Identity(settings.device, self.outbox.boot, manifest.name, manifest.version)

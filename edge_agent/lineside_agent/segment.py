@@ -16,11 +16,12 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from lineside_contract.files import sync_folder
+from lineside_contract.messages import Ranges
 
 _RECORD = struct.Struct("<IIQIB")
 _BODY = struct.Struct("<QIB")
@@ -47,6 +48,18 @@ class Entry(NamedTuple):
     def last(self) -> int:
         """The sequence number of the last message in it."""
         return self.seq + self.messages - 1
+
+
+def ranges_of(entries: Iterable[Entry]) -> Ranges:
+    """Return the numbers of the messages in entries, by boot; what follows one on the other is one range."""
+    found: Ranges = {}
+    for boot, seq, messages, _, _ in entries:
+        ranges = found.setdefault(boot, [])
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq + messages - 1)
+        else:
+            ranges.append((seq, seq + messages - 1))
+    return found
 
 
 class Segment:

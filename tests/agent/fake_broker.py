@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lineside_agent.broker import Acknowledged, Happening, Lost, Received, Will
 from lineside_agent.clock import Signal
+from lineside_agent.mqtt_frames import Delivery
 from lineside_contract.errors import LinesideError, NotDelivered
 
 
@@ -58,14 +60,17 @@ class FakeBroker:
         self.subscriptions = subscriptions
         self._connected = True
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+    def publish(self, delivery: Delivery, payloads: Sequence[bytes]) -> list[int]:
         if not self._connected:
             raise NotDelivered("There is no connection.")
-        self._token += 1
-        self.published.append(Published(topic, payload, qos, retain))
-        if qos:
-            self._unacknowledged.append(self._token)
-        return self._token
+        tokens = list(range(self._token + 1, self._token + len(payloads) + 1))
+        self._token += len(payloads)
+        self.published += [
+            Published(delivery.topic, payload, delivery.qos, delivery.retain) for payload in payloads
+        ]
+        if delivery.qos:
+            self._unacknowledged += tokens
+        return tokens
 
     def poll(self, seconds: float, wake: Signal) -> list[Happening]:
         if not self.hold:
@@ -82,8 +87,9 @@ class FakeBroker:
     # What a test does to it.
 
     def acknowledge(self) -> None:
-        self._happenings += [Acknowledged(token) for token in self._unacknowledged]
-        self._unacknowledged.clear()
+        if self._unacknowledged:
+            self._happenings.append(Acknowledged(self._unacknowledged))
+        self._unacknowledged = []
 
     def receive(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         self._happenings.append(Received(topic, payload, retained))

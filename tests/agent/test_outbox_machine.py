@@ -291,7 +291,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def check_sound(self, entries: list[Entry]) -> None:
         for entry in entries:
             assert self.entries[entry.boot, entry.seq] == entry
-            assert not self.outbox.settled(entry)
+            assert self.outbox.unsettled([entry])
 
     def check_order(self, entries: list[Entry]) -> None:
         order = [(self.boots.index(entry.boot), entry.seq) for entry in entries]
