@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lineside_agent.install import commands as service
+
 if TYPE_CHECKING:
     from lineside_agent.check import Result
 
@@ -17,6 +19,7 @@ examples:
   lineside agent init --bundle pump-1.0.0.bundle.zip     write a commented agent.toml
   lineside agent check                                   try everything it needs, step by step
   lineside agent run                                     run until Ctrl-C or SIGTERM
+  sudo lineside agent install --now                      run it as a service, watched and started at every boot
 
 exit codes: 0 done, 1 failed and may work later, 2 wrong input, 130 interrupted
 """
@@ -54,28 +57,12 @@ def configure_agent(parser: argparse.ArgumentParser) -> None:
     _configure_init(commands.add_parser("init", help="write a commented agent.toml"))
     _configure_check(commands.add_parser("check", help="try everything that an agent needs, step by step"))
     _configure_run(commands.add_parser("run", help="run the agent"))
+    service.configure(commands, _add_answers)
 
 
 def _configure_init(parser: argparse.ArgumentParser) -> None:
     _explain(parser, _INIT_EPILOG)
-    parser.add_argument(
-        "--bundle", type=Path, metavar="FILE", help="the model (default: the only bundle beside the file)"
-    )
-    sensor = parser.add_mutually_exclusive_group()
-    sensor.add_argument(
-        "--sensor",
-        metavar="KIND",
-        help="simulated, replay or stdin (default: simulated if it has what the model needs, else stdin)",
-    )
-    sensor.add_argument("--replay", type=Path, metavar="CSV", help="replay the readings of this file")
-    parser.add_argument("--device", metavar="ID", help="the device's id (default: this machine's name)")
-    parser.add_argument("--site", default="site-1", metavar="NAME", help="default: %(default)s")
-    parser.add_argument(
-        "--broker",
-        default="mqtt://localhost:1883",
-        metavar="URL",
-        help="default: %(default)s; mqtts:// for TLS",
-    )
+    _add_answers(parser)
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("agent.toml"), metavar="FILE", help="default: %(default)s"
     )
@@ -103,6 +90,27 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
     parser.set_defaults(run=_run)
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="the model (default: the only bundle beside the file)"
+    )
+    sensor = parser.add_mutually_exclusive_group()
+    sensor.add_argument(
+        "--sensor",
+        metavar="KIND",
+        help="simulated, replay or stdin (default: simulated if it has what the model needs, else stdin)",
+    )
+    sensor.add_argument("--replay", type=Path, metavar="CSV", help="replay the readings of this file")
+    parser.add_argument("--device", metavar="ID", help="the device's id (default: this machine's name)")
+    parser.add_argument("--site", default="site-1", metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--broker",
+        default="mqtt://localhost:1883",
+        metavar="URL",
+        help="default: %(default)s; mqtts:// for TLS",
+    )
 
 
 def _explain(parser: argparse.ArgumentParser, epilog: str) -> None:

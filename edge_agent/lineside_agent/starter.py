@@ -101,7 +101,7 @@ def write(path: Path, answers: Answers, *, force: bool = False) -> str:
         raise InputError(f"{path.parent} is no folder.", hint="Make it first, or choose another -o.")
     found = answers.bundle or _only_bundle(path.parent)
     name = PLACEHOLDER if found is None else os.path.relpath(found, path.parent)
-    text = render(answers, name, [] if found is None else _channels(found))
+    text = render(answers, name, [] if found is None else channels(found))
     try:
         write_whole(path, text.encode())
     except OSError as error:
@@ -109,9 +109,9 @@ def write(path: Path, answers: Answers, *, force: bool = False) -> str:
     return name
 
 
-def render(answers: Answers, bundle: str, channels: list[str]) -> str:
+def render(answers: Answers, bundle: str, needed: list[str]) -> str:
     """Return the file's text. Raises InputError for a name or URL that cannot be one."""
-    kind = answers.sensor.kind or _kind_for(channels)
+    kind = answers.sensor.kind or _kind_for(needed)
     if kind not in SENSORS:
         hint = nearest(kind, SENSORS) or f"Known: {', '.join(SENSORS)}."
         raise InputError(f"There is no sensor of kind {kind!r}.", hint=hint)
@@ -126,7 +126,7 @@ def render(answers: Answers, bundle: str, channels: list[str]) -> str:
         bundle=json.dumps(bundle, ensure_ascii=False),
         url=json.dumps(answers.broker, ensure_ascii=False),
         sensor=_recording(answers.sensor.file) if kind == "replay" else SENSORS[kind],
-        channels=_channels_text(channels),
+        channels=_channels_text(needed),
     )
 
 
@@ -161,7 +161,8 @@ def _only_bundle(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _channels(bundle: Path) -> list[str]:
+def channels(bundle: Path) -> list[str]:
+    """Return the names of the channels that a bundle's model needs. Raises BundleError."""
     return [channel.name for channel in Bundle.open(bundle).manifest.channels]
 
 

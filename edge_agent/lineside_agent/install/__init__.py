@@ -1,0 +1,1 @@
+"""The agent as a service that systemd starts, watches and confines."""
