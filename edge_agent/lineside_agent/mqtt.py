@@ -181,10 +181,13 @@ class MqttBroker:
         readers: list[Any] = [sock, wake]
         readable, writable, _ = select.select(readers, writers, [], 0.0 if pending else seconds)
         if pending or sock in readable:
+            left_out = client.incoming.left_out
             for _ in range(_MOST_PACKETS):
                 client.loop_read()
                 if not client.incoming.others or client.socket() is None:
                     break
+            if client.incoming.left_out > left_out:
+                log.warning("a message of more than %d bytes was sent to us and is left out", _LARGEST_PACKET)
         if writable:
             self._flush(client)
         now = time.monotonic()
