@@ -161,7 +161,16 @@ def _value(kind: Any, value: Any, source: Source, path: str) -> Any:
     if get_origin(kind) in (list, tuple) and isinstance(value, list):
         item = get_args(kind)[0]
         return [_value(item, each, source, f"{path}[{number}]") for number, each in enumerate(value)]
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {key: _entry(get_args(kind)[1], each, source, f"{path}.{key}") for key, each in value.items()}
     return value
+
+
+def _entry(kind: Any, value: Any, source: Source, path: str) -> Any:
+    """Return a value of a section whose keys are the user's own."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return decode(kind, toml_of(value), source, path)  # here: msgspec would not say which key
+    return _value(kind, value, source, path)
 
 
 def _path(kind: type, value: Any) -> Any:
@@ -179,7 +188,8 @@ def _explain(error: str, kind: type[Struct], source: Source, path: str) -> str:
         return f"{source.file} lacks {f'{key} in [{at}]' if at else key}."
     if what.startswith("Invalid enum value") and (choices := _choices(kind, inner)):
         what += f"; choose from {', '.join(map(repr, choices))}"
-    place = source.place(at) if at else str(source.file)
+    section = f"{source.file}: [{path}]" if path else str(source.file)
+    place = source.place(at) if inner else section
     return f"{place}: {what.replace('`', '')}."
 
 

@@ -204,7 +204,7 @@ def test_a_replay_needs_its_file(tmp_path: Path) -> None:
 
 def test_an_agent_needs_a_sensor(tmp_path: Path) -> None:
     assert "has 0 sensors" in refusal(tmp_path, LEAST.partition("[sensors")[0])
-    assert "lacks kind in [sensors.main]. Known: replay" in refusal(
+    assert "lacks kind in [sensors.main]. Known: exec, hwmon" in refusal(
         tmp_path, LEAST.replace('kind = "simulated"', "")
     )
 

@@ -18,7 +18,7 @@ from lineside_agent.sensors.indicators import INDICATORS, indicators
 from lineside_agent.sensors.machine import FAULTS, Design, FaultKind, Frame, Machine
 from lineside_agent.sensors.pace import Pace, Speed
 from lineside_agent.sensors.sensor import Block, EndOfReadings
-from lineside_contract.errors import SensorError, nearest
+from lineside_contract.errors import BadReading, nearest
 
 _SLOW = ("temperature_c", "current_a", "speed_rpm")
 CHANNELS = {
@@ -111,7 +111,7 @@ class Simulated:
     def read(self) -> Block:
         """Wait until the next stretch has been measured and return it; raise EndOfReadings after the last one.
 
-        Raises SensorError once for a control file that cannot be read.
+        Raises BadReading once for a control file that cannot be read.
         """
         settings, source = self._settings, self._source
         if settings.duration_s and source.position_s > settings.duration_s - source.step_s / 2:
@@ -187,7 +187,7 @@ class _Control:
         self._fault: Fault | None = None
 
     def look(self) -> Fault | None:
-        """Return the fault that the file asks for. Raises SensorError, once for each change of the file."""
+        """Return the fault that the file asks for. Raises BadReading, once for each change of the file."""
         try:
             changed = self._path.stat().st_mtime_ns
         except OSError:
@@ -202,14 +202,14 @@ class _Control:
         try:
             table = msgspec.toml.decode(self._path.read_bytes(), type=_Wish)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SensorError(
+            raise BadReading(
                 f"{self._path} cannot be used: {error}.", hint='It needs fault = "imbalance", severity = 0.8.'
             ) from error
         if table.fault in ("", "none"):
             return None
         if table.fault not in FAULTS:
             hint = nearest(table.fault, FAULTS) or f"Known: {', '.join(FAULTS)}."
-            raise SensorError(f"{self._path}: there is no fault {table.fault!r}.", hint=hint)
+            raise BadReading(f"{self._path}: there is no fault {table.fault!r}.", hint=hint)
         return msgspec.convert({"kind": table.fault, "severity": table.severity}, Fault)
 
 
