@@ -11,6 +11,25 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def shape(text: str) -> tuple[int, ...]:
+    """Read `3,128` as sizes."""
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape, such as 3,128")
+    return sizes
+
+
+def number(text: str) -> float:
+    """Read a finite number."""
+    found = _number(text)
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return found
+
+
 def unit(text: str) -> tuple[str, str]:
     """Read `CHANNEL=UNIT`."""
     channel, equals, unit = text.partition("=")

@@ -19,6 +19,8 @@ examples:
   lineside export model.skops --data rows.csv --target fault --candidate int8-weights -o pump-1.0.0.bundle.zip
   lineside export model.skops --data rows.csv --target fault --objective latency --max-bytes 50000 \\
       -o pump-1.0.0.bundle.zip
+  lineside export cnn.onnx --data vibration.csv --window 128 --target state --classes ok,worn --logits \\
+      -o bearing-1.0.0.bundle.zip
   lineside export model.joblib --trust-pickle --data rows.csv -o pump-1.0.0.bundle.zip
 
 The rows should be ones that the model was not trained on: some calibrate the int8 versions, the others
@@ -48,7 +50,7 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside export`."""
     _teach(parser, _EXPORT_EXAMPLES)
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="fitted estimator: a skops file, or a pickle"
+        "model", type=Path, metavar="MODEL", help="estimator (skops, or a pickle), or network (ONNX, PyTorch)"
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="NAME-VERSION.bundle.zip, or a folder"
@@ -57,10 +59,13 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", help="version of the model (default: from the output's file name)")
     _add_rows(parser)
     _add_signal(parser)
+    _add_network(parser)
     _add_judging(parser)
     trust = parser.add_argument_group("trust")
     trust.add_argument(
-        "--trust-pickle", action="store_true", help="open a pickle or joblib file, which runs any code in it"
+        "--trust-pickle",
+        action="store_true",
+        help="open a pickle, joblib or PyTorch file, which runs any code in it",
     )
     trust.add_argument(
         "--trust-type",
@@ -142,6 +147,44 @@ def _add_signal(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="CHANNEL=UNIT",
         help="a channel's unit; repeat",
+    )
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    network = parser.add_argument_group("network", "what an ONNX or PyTorch file does not say of itself")
+    network.add_argument(
+        "--task",
+        choices=["classification", "regression", "outlier"],
+        help="what its output is (default: as it shows, such as by a softmax)",
+    )
+    network.add_argument(
+        "--classes",
+        type=arguments.names,
+        default=(),
+        metavar="A,B",
+        help="the labels in the order of its outputs (default: those in the file, else 0,1,...)",
+    )
+    network.add_argument(
+        "--logits", action="store_true", help="its outputs are logits: make probabilities of them"
+    )
+    network.add_argument(
+        "--threshold",
+        type=arguments.number,
+        metavar="SCORE",
+        help="what scores above it is an outlier; an autoencoder's score is its mean squared error",
+    )
+    network.add_argument(
+        "--layout",
+        choices=["channels-first", "channels-last"],
+        help="of an input with an axis of time and one of channels, where both would do",
+    )
+    network.add_argument("--answer", metavar="OUTPUT", help="which output answers (default: the only one)")
+    network.add_argument(
+        "--input-shape",
+        type=arguments.shape,
+        default=(),
+        metavar="A,B",
+        help="of one input of a PyTorch module, such as 3,128 for channels,length",
     )
 
 
@@ -239,6 +282,7 @@ def _export(options: argparse.Namespace) -> int:
     from lineside_export.dataset import Columns
     from lineside_export.export import export
     from lineside_export.load import Trust
+    from lineside_export.networks.meaning import Meaning
     from lineside_export.pick import Rules
     from lineside_export.settings import Settings
 
@@ -249,6 +293,15 @@ def _export(options: argparse.Namespace) -> int:
         name=options.name,
         version=options.version,
         trust=Trust(options.trust_pickle, tuple(options.trust_type)),
+        meaning=Meaning(
+            task=options.task,
+            classes=options.classes,
+            logits=options.logits,
+            layout=options.layout,
+            threshold=options.threshold,
+            output=options.answer,
+            shape=options.input_shape,
+        ),
         columns=Columns(options.channels, options.target, options.ignore, options.group),
         window=Window(length=options.window, hop=options.hop or options.window),
         rate_hz=options.rate_hz,

@@ -13,6 +13,7 @@ from lineside_contract.errors import InputError
 from lineside_contract.manifest import Window
 from lineside_export.dataset import Columns
 from lineside_export.load import Trust
+from lineside_export.networks.meaning import Meaning
 from lineside_export.pick import Rules
 
 _NAME_AND_VERSION = re.compile(r"(?P<name>.+)-(?P<version>\d.*)\Z")
@@ -28,6 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     name: str | None = None
     version: str | None = None
     trust: Trust = Trust()
+    meaning: Meaning = Meaning()
     columns: Columns = Columns()
     window: Window = Window()
     rate_hz: float | None = None
