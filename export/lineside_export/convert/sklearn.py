@@ -17,20 +17,23 @@ from sklearn.pipeline import make_pipeline
 
 from lineside_contract.errors import InputError
 from lineside_export.convert import INPUT
+from lineside_export.convert.additions import registry as additions
 from lineside_export.features import graph as window_features
-from lineside_export.rewrites import converters
+from lineside_export.rewrites.graph import rename
 from lineside_export.schema import Schema
 from lineside_export.trees.inside import round_thresholds_down
 
 # Left to itself skl2onnx takes another opset for every estimator (9 to 22), and its newest ai.onnx.ml, which
 # some of its own converters (IsolationForest) refuse. Every onnxruntime from 1.22 runs these.
 OPSETS = {"": 21, "ai.onnx.ml": 3}
+# What skl2onnx calls the results of a model, and of transformers alone as well.
+_OUTPUTS = ("label", "probabilities", "scores", "variable")
 
 
 def convert(model: Any, schema: Schema) -> onnx.ModelProto:
     """Write a fitted estimator as a graph. Raises InputError if skl2onnx has no converter for a part of it."""
     window_features.register()
-    converters.register()
+    additions.register()
     bare = unwrap(copy.deepcopy(model))
     round_thresholds_down(bare)
     last = bare
@@ -47,9 +50,12 @@ def convert(model: Any, schema: Schema) -> onnx.ModelProto:
 def convert_steps(steps: Sequence[Any], schema: Schema) -> onnx.ModelProto:
     """Write fitted transformers, one after the other, as a graph with one output. Raises InputError."""
     window_features.register()
-    converters.register()
+    additions.register()
     bare = unwrap(make_pipeline(*copy.deepcopy(list(steps))))
-    return _converted(bare, bare, schema, window_features.options(bare))
+    graph = _converted(bare, bare, schema, window_features.options(bare))
+    for name in _OUTPUTS:  # so that whatever is written behind these steps can have these names
+        rename(graph.graph, name, f"{name}_before")
+    return graph
 
 
 def _converted(bare: Any, last: Any, schema: Schema, options: dict[int, Any]) -> onnx.ModelProto:

@@ -177,6 +177,22 @@ def _groups(step: Any) -> Step | None:
     return np.zeros(len(matrix)), matrix / matrix.sum(axis=0), np.zeros(matrix.shape[1]), 0.0
 
 
+def _sparse(step: Any) -> Step:
+    """Ridge regression on the components, which has a closed form."""
+    parts = step.components_
+    gram = parts @ parts.T + step.ridge_alpha * np.eye(len(parts))
+    matrix = np.linalg.solve(gram, parts).T
+    return step.mean_.astype(np.float64), matrix.astype(np.float64), np.zeros(len(parts)), np.inf
+
+
+def _rotated(step: Any) -> Step:
+    """What partial least squares turn rows into; `_x_std` are ones if they do not scale."""
+    rotations = getattr(step, "x_rotations_", None)
+    matrix = step.x_weights_ if rotations is None else rotations
+    matrix = matrix / step._x_std[:, None]
+    return step._x_mean.astype(np.float64), matrix, np.zeros(matrix.shape[1]), np.inf
+
+
 def _or(values: Any, default: float, step: Any) -> Array:
     return np.full(step.n_features_in_, float(default)) if values is None else np.asarray(values, np.float64)
 
@@ -194,4 +210,10 @@ _STEPS: dict[str, Callable[[Any], Step | None]] = {
     "SparseRandomProjection": _random,
     "GaussianRandomProjection": _random,
     "FeatureAgglomeration": _groups,
+    "SparsePCA": _sparse,
+    "MiniBatchSparsePCA": _sparse,
+    "CCA": _rotated,
+    "PLSCanonical": _rotated,
+    "PLSRegression": _rotated,
+    "PLSSVD": _rotated,
 }

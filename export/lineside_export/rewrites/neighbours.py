@@ -33,8 +33,8 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     rows = model._fit_X.astype(np.float64)
     front, middle = front.around(rows.mean(axis=0))
     rows = rows - middle
-    nearest, squares = _nearest(graph, front.write(graph, source), rows, model.n_neighbors)
-    found = graph.add("Gather", graph.constant(votes), nearest)
+    near, squares = nearest(graph, front.write(graph, source), rows, model.n_neighbors)
+    found = graph.add("Gather", graph.constant(votes), near)
     if model.weights == "uniform":
         found = graph.add("ReduceMean", found, graph.constant(np.array([1])), keepdims=0)
     else:
@@ -56,7 +56,7 @@ def _votes(model: Any, schema: Schema) -> NDArray[np.float64] | None:
     return votes
 
 
-def _nearest(graph: Graph, z: str, rows: NDArray[np.float64], count: int) -> tuple[str, str]:
+def nearest(graph: Graph, z: str, rows: NDArray[np.float64], count: int) -> tuple[str, str]:
     """Return the nearest rows' numbers and their squared distances, each of shape (n, count)."""
     wide = min(len(rows), 2 * count + _SPARE)
     closeness = graph.product(z, rows.T, -(rows**2).sum(axis=1) / 2)

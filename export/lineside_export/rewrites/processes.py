@@ -35,14 +35,14 @@ def _ridge(model: Any, front: Front, graph: Graph, source: str) -> bool:
 
 
 def _process(model: Any, front: Front, graph: Graph, source: str) -> bool:
-    if not hasattr(model, "X_train_") or not _known(model.kernel_):
+    if not hasattr(model, "X_train_") or not known(model.kernel_):
         return False
     rows = model.X_train_.astype(np.float64)
     alpha = model.alpha_.reshape(len(rows), -1)
     sample = model.kernel_(rows[:: 1 + len(rows) // SAMPLE], rows)
     if needs_double(sample, alpha, _reach(model.kernel_, Behind(front, rows))):
         graph.kind = np.dtype(np.float64)
-    found = _term(model.kernel_, graph, graph.enter(source), Behind(front, rows))
+    found = term(model.kernel_, graph, graph.enter(source), Behind(front, rows))
     weights = found.factor * alpha * model._y_train_std
     mean = np.broadcast_to(np.asarray(model._y_train_mean, np.float64), weights.shape[1:])
     if found.values is None:
@@ -51,17 +51,18 @@ def _process(model: Any, front: Front, graph: Graph, source: str) -> bool:
     return True
 
 
-class _Term(NamedTuple):
-    """factor * values (n, m); no values are ones."""
+class Term(NamedTuple):
+    """Kernel values: factor * values (n, m); no values are ones."""
 
     factor: float
     values: str | None = None
 
 
-def _known(kernel: Any) -> bool:
+def known(kernel: Any) -> bool:
+    """Tell whether a fitted kernel, with all its parts, can be written."""
     if type(kernel).__name__ == "Matern" and kernel.nu not in _MATERN:
         return False
-    return type(kernel).__name__ in _TERMS and all(map(_known, _parts(kernel)))
+    return type(kernel).__name__ in _TERMS and all(map(known, _parts(kernel)))
 
 
 def _parts(kernel: Any) -> list[Any]:
@@ -76,59 +77,60 @@ def _reach(kernel: Any, behind: Behind) -> float:
     return max([behind.scaled(scale).reach(), *(_reach(part, behind) for part in _parts(kernel))])
 
 
-def _term(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def term(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
+    """Write the kernel values of rows of the graph's kind and the rows of training."""
     return _TERMS[type(kernel).__name__](kernel, graph, source, behind)
 
 
-def _constant(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def _constant(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
     del graph, source, behind
-    return _Term(float(kernel.constant_value))
+    return Term(float(kernel.constant_value))
 
 
-def _white(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def _white(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
     """Noise, which no new row shares with a row of training."""
     del kernel, graph, source, behind
-    return _Term(0.0)
+    return Term(0.0)
 
 
-def _sum(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
-    first, second = (_term(part, graph, source, behind) for part in (kernel.k1, kernel.k2))
+def _sum(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
+    first, second = (term(part, graph, source, behind) for part in (kernel.k1, kernel.k2))
     if first.factor == 0 or second.factor == 0:
         return first if second.factor == 0 else second
     if first.values is None and second.values is None:
-        return _Term(first.factor + second.factor)
-    return _Term(1.0, graph.add("Add", _whole(graph, first), _whole(graph, second)))
+        return Term(first.factor + second.factor)
+    return Term(1.0, graph.add("Add", _whole(graph, first), _whole(graph, second)))
 
 
-def _product(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
-    first, second = (_term(part, graph, source, behind) for part in (kernel.k1, kernel.k2))
+def _product(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
+    first, second = (term(part, graph, source, behind) for part in (kernel.k1, kernel.k2))
     factor = first.factor * second.factor
     if first.values is None or second.values is None:
-        return _Term(factor, first.values or second.values)
-    return _Term(factor, graph.add("Mul", first.values, second.values))
+        return Term(factor, first.values or second.values)
+    return Term(factor, graph.add("Mul", first.values, second.values))
 
 
-def _power(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
-    inner = _term(kernel.kernel, graph, source, behind)
+def _power(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
+    inner = term(kernel.kernel, graph, source, behind)
     factor = inner.factor**kernel.exponent
     if inner.values is None:
-        return _Term(factor)
-    return _Term(factor, graph.add("Pow", inner.values, graph.constant(np.array(float(kernel.exponent)))))
+        return Term(factor)
+    return Term(factor, graph.add("Pow", inner.values, graph.constant(np.array(float(kernel.exponent)))))
 
 
-def _whole(graph: Graph, term: _Term) -> str:
+def _whole(graph: Graph, term: Term) -> str:
     factor = graph.constant(np.array(term.factor))
     if term.values is None:
         return factor
     return term.values if term.factor == 1 else graph.add("Mul", term.values, factor)
 
 
-def _rbf(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def _rbf(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
     squares = behind.scaled(kernel.length_scale).squares(graph, source, -0.5)
-    return _Term(1.0, graph.add("Exp", squares))
+    return Term(1.0, graph.add("Exp", squares))
 
 
-def _matern(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def _matern(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
     """A polynomial of the distance times its exponential; of infinite smoothness the RBF kernel."""
     if kernel.nu == np.inf:
         return _rbf(kernel, graph, source, behind)
@@ -137,28 +139,28 @@ def _matern(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
     falls = graph.add("Exp", graph.add("Neg", distance))
     polynomial = _MATERN[kernel.nu]
     if polynomial == 0:
-        return _Term(1.0, falls)
+        return Term(1.0, falls)
     whole = graph.add("Add", distance, graph.constant(np.array(1.0)))
     if polynomial == 2:
         whole = graph.add("Add", whole, graph.add("Mul", squares, graph.constant(np.array(1 / 3))))
-    return _Term(1.0, graph.add("Mul", whole, falls))
+    return Term(1.0, graph.add("Mul", whole, falls))
 
 
-def _rational(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def _rational(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
     squares = behind.squares(graph, source, 1 / (2 * kernel.alpha * kernel.length_scale**2))
     whole = graph.add("Add", squares, graph.constant(np.array(1.0)))
-    return _Term(1.0, graph.add("Pow", whole, graph.constant(np.array(-float(kernel.alpha)))))
+    return Term(1.0, graph.add("Pow", whole, graph.constant(np.array(-float(kernel.alpha)))))
 
 
-def _periodic(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
+def _periodic(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
     squares = behind.squares(graph, source, (np.pi / kernel.periodicity) ** 2)
     sine = graph.add("Sin", graph.add("Sqrt", squares))
     factor = graph.constant(np.array(-2 / kernel.length_scale**2))
-    return _Term(1.0, graph.add("Exp", graph.add("Mul", graph.add("Mul", sine, sine), factor)))
+    return Term(1.0, graph.add("Exp", graph.add("Mul", graph.add("Mul", sine, sine), factor)))
 
 
-def _dot(kernel: Any, graph: Graph, source: str, behind: Behind) -> _Term:
-    return _Term(1.0, behind.product(graph, source, 1.0, kernel.sigma_0**2))
+def _dot(kernel: Any, graph: Graph, source: str, behind: Behind) -> Term:
+    return Term(1.0, behind.product(graph, source, 1.0, kernel.sigma_0**2))
 
 
 # The degree of the polynomial by the smoothness.

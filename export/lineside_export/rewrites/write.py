@@ -35,6 +35,11 @@ _MODELS = {
     "processes": ["GaussianProcessRegressor", "KernelRidge"],
     "network": ["MLPClassifier", "MLPRegressor"],
     "centres": ["NearestCentroid", "EllipticEnvelope"],
+    "clusters": ["AffinityPropagation", "Birch", "BisectingKMeans", "MeanShift"],
+    "isotonic": ["IsotonicRegression"],
+    "laplace": ["GaussianProcessClassifier"],
+    "propagation": ["LabelPropagation", "LabelSpreading"],
+    "radius": ["RadiusNeighborsClassifier", "RadiusNeighborsRegressor"],
     "constants": ["DummyClassifier", "DummyRegressor"],
     "linear": [
         *("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "LinearSVC"),

@@ -1,0 +1,43 @@
+"""What marks and fills missing readings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+
+from lineside_export.rewrites.graph import Graph
+
+
+def write(step: Any, graph: Graph, source: str) -> str:
+    """Write a SimpleImputer, with or without indicators, or a MissingIndicator."""
+    if type(step).__name__ == "MissingIndicator":
+        return _indicators(step, graph, _missing(step, graph, source))
+    if np.asarray(step.statistics_).dtype.kind not in "fiu":
+        raise NotImplementedError("SimpleImputer fills in something that is no number")
+    missing = _missing(step, graph, source)
+    statistics = np.asarray(step.statistics_, np.float64)
+    filled = graph.add("Where", missing, graph.constant(statistics), source)
+    if not step.keep_empty_features and np.isnan(statistics).any():
+        there = np.flatnonzero(~np.isnan(statistics))
+        filled = graph.add("Gather", filled, graph.constant(there), axis=1)
+    if not step.add_indicator:
+        return filled
+    return graph.add("Concat", filled, _indicators(step.indicator_, graph, missing), axis=1)
+
+
+def _missing(step: Any, graph: Graph, source: str) -> str:
+    marker = step.missing_values
+    if marker is None or not isinstance(marker, int | float | np.number):
+        raise NotImplementedError(f"{type(step).__name__} looks for {marker!r}, which no reading is")
+    if np.isnan(marker):
+        return graph.add("IsNaN", source)
+    return graph.add("Equal", source, graph.constant(np.array(float(marker))))
+
+
+def _indicators(step: Any, graph: Graph, missing: str) -> str:
+    marked = graph.add("Cast", missing, to=onnx.TensorProto.FLOAT)
+    if len(step.features_) == step.n_features_in_:
+        return marked
+    return graph.add("Gather", marked, graph.constant(step.features_.astype(np.int64)), axis=1)

@@ -1,0 +1,15 @@
+"""What keeps some of the features. skl2onnx's own writes zeros if only the first one is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineside_export.rewrites.graph import Graph
+
+
+def write(step: Any, graph: Graph, source: str) -> str:
+    """Write anything that tells by get_support which features it keeps. Raises NotImplementedError if it is none."""
+    kept = step.get_support(indices=True)
+    if not len(kept):
+        raise NotImplementedError(f"this {type(step).__name__} keeps no feature")
+    return graph.add("Gather", source, graph.constant(kept.astype("int64")), axis=1)
