@@ -11,10 +11,12 @@ import onnx
 from numpy.typing import NDArray
 
 from lineside_contract.errors import LinesideError
+from lineside_export.networks.modern import is_quantized
 from lineside_export.quantize import blocks, weights
 from lineside_export.quantize.devices import kernels
 from lineside_export.quantize.integers import Static, dynamic, static
-from lineside_export.quantize.source import Source
+from lineside_export.quantize.noise import signal_to_noise
+from lineside_export.quantize.source import Source, answers
 
 
 class Written(NamedTuple):
@@ -38,6 +40,25 @@ REWRITTEN = "rewritten"
 EXACT = (ORIGINAL, COMPACT, REWRITTEN)
 
 
+# Outputs with less signal than this, in dB, are not the model's any more: what the metric says of them is luck.
+LEAST_SIGNAL = 20.0
+
+
+def _dynamic(source: Source) -> Written:
+    graph = dynamic(source)
+    if graph is source.graph:
+        return Written(graph)
+    snr = signal_to_noise(source.answers, answers(graph, source.rows))
+    return _clear(graph, snr, [f"{snr:.0f} dB", source.kernels.caution])
+
+
+def _clear(graph: onnx.ModelProto, snr: float, notes: list[str]) -> Written:
+    note = "; ".join(filter(None, notes))
+    if snr < LEAST_SIGNAL:
+        raise NotOffered(f"too noisy: {note}, where at least {LEAST_SIGNAL:.0f} dB are asked for")
+    return Written(graph, note)
+
+
 def _static(kind: Static) -> Method:
     def method(source: Source) -> Written:
         if not source.has_layers:
@@ -46,9 +67,12 @@ def _static(kind: Static) -> Method:
             raise NotOffered(
                 "not tried: int8 activations are for ARM, and x86 does as well with uint8; see --device"
             )
-        graph, calibration, snr = static(source, kind)
-        notes = [f"{calibration} ranges, {snr:.0f} dB", source.kernels.caution]
-        return Written(graph, "; ".join(filter(None, notes)))
+        found = static(source, kind)
+        left_out = (
+            f"{len(found.left_out)} of {len(source.layers)} layers in float32" if found.left_out else ""
+        )
+        notes = [f"{found.calibration} ranges, {found.snr:.0f} dB", left_out, source.kernels.caution]
+        return _clear(found.graph, found.snr, notes)
 
     return method
 
@@ -58,7 +82,7 @@ METHODS: dict[str, Method] = {
     "int8-weights": lambda source: Written(weights.int8(source.graph)),
     "float16-weights": lambda source: Written(weights.float16(source.graph)),
     "int4-weights": lambda source: Written(blocks.int4(source.graph)),
-    "int8-dynamic": lambda source: Written(dynamic(source), source.kernels.caution),
+    "int8-dynamic": _dynamic,
     "int8-static": _static(Static()),
     "int8-static-pc": _static(Static(per_channel=True)),
     "int8-s8s8": _static(Static(signed=True)),
@@ -77,6 +101,7 @@ _NARROW = frozenset(
 )
 
 
+QUANTIZED = "not tried: the model is quantized already"
 NOTHING = "changes nothing: the graph has no layer that it can store in fewer bits"
 
 
@@ -94,6 +119,8 @@ def variants(graph: onnx.ModelProto, calibration: NDArray[np.float32], device: s
 
     calibration: rows (n, features). device: a key of devices.DEVICES.
     """
+    if is_quantized(graph):
+        return [Variant(name, None, QUANTIZED) for name in METHODS]
     source = Source(graph, calibration, kernels(device))
     return [_attempt(name, method, source) for name, method in METHODS.items()]
 

@@ -25,8 +25,10 @@ from lineside_contract.bundle import Bundle
 from lineside_export.candidates import METHODS, NOTHING, variants
 from lineside_export.quantize import blocks, devices, weights
 from lineside_export.quantize.devices import Kernels
-from lineside_export.quantize.integers import CALIBRATIONS, Static, signal_to_noise, static
+from lineside_export.quantize.integers import Static, static
 from lineside_export.quantize.layers import weights as find_weights
+from lineside_export.quantize.noise import signal_to_noise
+from lineside_export.quantize.ranges import CALIBRATIONS
 from lineside_export.quantize.source import Source
 
 ROWS = np.random.default_rng(0).normal(size=(300, 96)).astype(np.float32)
@@ -319,7 +321,7 @@ def test_the_ranges_that_leave_most_signal_are_taken() -> None:
     ratios = {}
     for name in CALIBRATIONS:
         only = pytest.MonkeyPatch()
-        only.setattr("lineside_export.quantize.integers.CALIBRATIONS", {name: CALIBRATIONS[name]})
+        only.setattr("lineside_export.quantize.ranges.CALIBRATIONS", {name: CALIBRATIONS[name]})
         ratios[name] = static(source, Static()).snr
         only.undo()
     best = static(source, Static())

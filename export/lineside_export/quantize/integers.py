@@ -1,36 +1,27 @@
-"""int8 arithmetic by onnxruntime's quantizers: which types, whose ranges, one scale or many."""
+"""int8 arithmetic by onnxruntime's quantizers: which types, whose ranges, one scale or many, and in which layers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_dynamic,
-    quantize_static,
-)
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from lineside_export.convert import INPUT
+from lineside_export.quantize import ranges, weights
 from lineside_export.quantize.layers import LAYERS
+from lineside_export.quantize.noise import share, signal_to_noise
 from lineside_export.quantize.source import Source, answers
 
-# Shape inference does not see through ai.onnx.ml; what comes out of it, a layer takes as float32.
-_EXTRA = {"DefaultTensorType": onnx.TensorProto.FLOAT, "CalibPercentile": 99.9}
-# How the range of an activation is found. Entropy and percentile cut off what is rarely reached: Wu et al., "Integer
-# Quantization for Deep Learning Inference", 2020, section 4.2 (arxiv.org/abs/2004.09602).
-CALIBRATIONS = {
-    "min-max": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.Percentile,
-    "entropy": CalibrationMethod.Entropy,
-}
+# Convolutions whose scales are found when the model runs have no fast code in onnxruntime: they take 3 to 15 times as
+# long as in float32 (github.com/microsoft/onnxruntime/issues/12854).
+_DYNAMIC = ("MatMul", "Gemm", "LSTM")
+# Layers are left out until the outputs are this much stronger than the noise, in dB.
+ENOUGH = 25.0
+# So many rows show how much noise one layer makes.
+_PROBING_ROWS = 64
+_MOST_TRIES = 6
 
 
 class Static(NamedTuple):
@@ -41,16 +32,20 @@ class Static(NamedTuple):
 
 
 class Calibrated(NamedTuple):
-    """A quantized graph, how its ranges were found, and its outputs' signal-to-noise ratio in dB."""
+    """A quantized graph, how its ranges were found, its outputs' signal-to-noise ratio in dB, and what is float32."""
 
     graph: onnx.ModelProto
     calibration: str
     snr: float
+    left_out: tuple[str, ...] = ()
 
 
 def dynamic(source: Source) -> onnx.ModelProto:
-    """Store weights as int8; activations get their scale when the model runs. Raises what the quantizer does."""
-    if not source.has_layers:
+    """Store weights as int8; activations get their scale when the model runs, convolutions stay float32.
+
+    Raises what the quantizer does.
+    """
+    if not source.operators & set(_DYNAMIC):
         return source.graph
 
     def quantizer(prepared: str, result: str) -> None:
@@ -59,75 +54,87 @@ def dynamic(source: Source) -> onnx.ModelProto:
             result,
             weight_type=QuantType.QInt8,
             reduce_range=not source.kernels.full_range,
-            op_types_to_quantize=list(LAYERS),
-            extra_options=_EXTRA,
+            op_types_to_quantize=list(_DYNAMIC),
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
 
-    return source.quantized(quantizer)
+    return weights.int8(source.quantized(quantizer))
 
 
 def static(source: Source, kind: Static) -> Calibrated:
     """Store weights and activations as int8, with scales from the source's rows, as QDQ.
 
-    The ranges are found in whichever way leaves the most signal in the outputs. Raises what the quantizer does.
+    The ranges are found in whichever way leaves the most signal in the outputs. If that is not ENOUGH, the layers
+    that make the most noise for the bytes that they save stay float32, their weights stored as int8: partial
+    quantization, as in section 6.1 of Wu et al. (see ranges). Raises what the quantizer does.
     """
     found, failures = [], []
-    for name in CALIBRATIONS:
+    for name in ranges.CALIBRATIONS:
         try:
-            graph = _quantized(source, kind, name)
-            snr = signal_to_noise(source.answers, answers(graph, source.rows))
-            found.append(Calibrated(graph, name, snr))
+            found.append(_judged(source, kind, name, ()))
         except Exception as error:  # the histograms of some activations have no entropy
             failures.append(error)
     if not found:
         raise failures[0]
-    return max(found, key=lambda each: each.snr)
+    best = max(found, key=lambda each: each.snr)
+    return best if best.snr >= ENOUGH else _partly(source, kind, best)
 
 
-def _quantized(source: Source, kind: Static, calibration: str) -> onnx.ModelProto:
-    def quantizer(prepared: str, result: str) -> None:
-        quantize_static(
+def _judged(source: Source, kind: Static, calibration: str, left_out: Collection[str]) -> Calibrated:
+    graph = _quantized(source, kind, calibration, left_out)
+    if left_out:
+        graph = weights.int8(graph)
+    snr = signal_to_noise(source.answers, answers(graph, source.rows))
+    return Calibrated(graph, calibration, snr, tuple(left_out))
+
+
+def _quantized(source: Source, kind: Static, calibration: str, left_out: Collection[str]) -> onnx.ModelProto:
+    def quantizer(prepared: onnx.ModelProto) -> onnx.ModelProto:
+        work = QDQQuantizer(
             prepared,
-            result,
-            _Reader(source.rows),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QInt8 if kind.signed else QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
             per_channel=kind.per_channel,
             reduce_range=not source.kernels.full_range,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8 if kind.signed else QuantType.QUInt8,
+            tensors_range=source.ranges(calibration),
+            nodes_to_quantize=[],
+            nodes_to_exclude=list(left_out),
             op_types_to_quantize=list(LAYERS),
-            calibrate_method=CALIBRATIONS[calibration],
-            extra_options=_EXTRA,
+            # Shape inference does not see through ai.onnx.ml; what comes out of it, a layer takes as float32.
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
+        work.quantize_model()
+        graph: onnx.ModelProto = work.model.model
+        return graph
 
-    return source.quantized(quantizer)
-
-
-def signal_to_noise(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
-    """Return in dB how strong a graph's float32 outputs are against another's differences from them.
-
-    That is the least over the outputs of 10 log10(sum of squares of the output less its mean / of the differences);
-    infinite if there is no difference.
-    """
-    ratios = [
-        _decibel(np.sum((want - want.mean(axis=0)) ** 2), np.sum((got - want) ** 2))
-        for want, got in zip(expected, found, strict=True)
-        if want.dtype == np.float32
-    ]
-    return min(ratios, default=math.inf)
+    return source.rewritten(quantizer)
 
 
-def _decibel(signal: float, noise: float) -> float:
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+def _partly(source: Source, kind: Static, whole: Calibrated) -> Calibrated:
+    """Return the graph with the noisiest layers left out, or as it is if that does not help."""
+    layers = source.layers
+    if len(layers) < 2:
+        return whole
+    noise = {name: _noise_of(source, kind, whole.calibration, name) for name in layers}
+    order = sorted(layers, key=lambda name: noise[name] / layers[name], reverse=True)
+    kept, count = sum(noise.values()), 0
+    while kept > share(ENOUGH) and count < len(order) - 1:
+        kept -= noise[order[count]]
+        count += 1
+    best = whole
+    # Noise does not quite add up: some layers more, until it is enough.
+    for more in range(max(1, count), min(len(order), max(1, count) + _MOST_TRIES)):
+        tried = _judged(source, kind, whole.calibration, order[:more])
+        best = max(best, tried, key=lambda each: each.snr)
+        if best.snr >= ENOUGH:
+            break
+    return best
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
-    """Gives all rows at once: the histograms fail on batches of different sizes."""
-
-    def __init__(self, rows: NDArray[np.float32]) -> None:
-        self._batches = iter([{INPUT: rows}])
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._batches, None)
+def _noise_of(source: Source, kind: Static, calibration: str, layer: str) -> float:
+    """Return what share of the outputs' power is noise if one layer alone computes with int8."""
+    others = [name for name in source.layers if name != layer]
+    graph = _quantized(source, kind, calibration, others)
+    rows = source.rows[:_PROBING_ROWS]
+    expected: list[Any] = [each[: len(rows)] for each in source.answers]
+    return share(signal_to_noise(expected, answers(graph, rows)))

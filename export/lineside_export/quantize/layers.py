@@ -11,9 +11,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto
 
-# The operators whose second input is a weight. Everything else either stays as it is or becomes larger and
-# slower, quantized.
+# The operators that gain by integer arithmetic. Everything else either stays as it is or becomes larger and slower,
+# quantized.
 LAYERS = ("Conv", "MatMul", "Gemm")
+# Which inputs of an operator are its weights: what can be stored in fewer bits.
+_WEIGHTS = {
+    **dict.fromkeys((*LAYERS, "ConvTranspose"), (1,)),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), (1, 2)),
+}
+# The axis of a weight's output channels, or of a recurrent layer's gates; elsewhere it is the last.
+_AXES = {"Conv": 0, "ConvTranspose": 1, "GRU": 1, "LSTM": 1, "RNN": 1}
 
 
 class Weight(NamedTuple):
@@ -32,8 +39,10 @@ def weights(graph: onnx.ModelProto) -> list[Weight]:
     """Return the finite float32 weights of a graph's layers, in the order of its initializers."""
     uses: dict[str, list[NodeProto]] = {}
     for node in graph.graph.node:
-        if node.op_type in LAYERS and node.domain == "" and len(node.input) > 1:
-            uses.setdefault(node.input[1], []).append(node)
+        if node.domain == "":
+            for at in _WEIGHTS.get(node.op_type, ()):
+                if at < len(node.input):
+                    uses.setdefault(node.input[at], []).append(node)
     consumed = Counter(name for node in graph.graph.node for name in node.input)
     found = []
     for initializer in graph.graph.initializer:
@@ -62,7 +71,7 @@ def rewritten(
 
 
 def _axis(node: NodeProto, dimensions: int) -> int:
-    if node.op_type == "Conv":
-        return 0
+    if node.op_type in _AXES:
+        return _AXES[node.op_type]
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     return dimensions - 2 if transposed else dimensions - 1

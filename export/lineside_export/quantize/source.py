@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -16,15 +17,20 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.quantization.quant_utils import add_infer_metadata
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from lineside_export.convert import INPUT
-from lineside_export.convert.sklearn import set_opsets
+from lineside_export.quantize import ranges
 from lineside_export.quantize.devices import Kernels
-from lineside_export.quantize.layers import weights
+from lineside_export.quantize.layers import LAYERS, weights
 
-# So many rows show the range of every activation; onnxruntime's histograms keep all that they give.
+# So many rows show the range of every activation; onnxruntime's histograms keep all that they give, and every way to
+# quantize runs them some times.
 _MOST_ROWS = 512
+_FEWEST_ROWS = 32
+_MOST_BYTES = 1 << 26
+_MOST_SECONDS = 1.0
 _FLOAT_RESULT = frozenset({"Imputer", "Normalizer", "Scaler"})
 
 
@@ -33,13 +39,42 @@ class Source:
 
     def __init__(self, graph: onnx.ModelProto, rows: NDArray[np.float32], kernels: Kernels) -> None:
         self.graph = graph
-        self.rows = rows[:: max(1, -(-len(rows) // _MOST_ROWS))]
         self.kernels = kernels
+        self._given = rows
+        self._ranges: dict[str, Any] = {}
 
     @cached_property
     def has_layers(self) -> bool:
         """Whether there is anything to quantize."""
         return bool(weights(self.graph))
+
+    @cached_property
+    def operators(self) -> set[str]:
+        """The operators that have a weight."""
+        return {node.op_type for weight in weights(self._prepared) for node in weight.nodes}
+
+    @cached_property
+    def layers(self) -> dict[str, int]:
+        """The nodes that can be quantized, by name, with how many weights each has; at least 1."""
+        sizes = {node.name: weight.values.size for weight in weights(self._prepared) for node in weight.nodes}
+        return {
+            node.name: sizes.get(node.name, 1) for node in self._prepared.graph.node if node.op_type in LAYERS
+        }
+
+    @cached_property
+    def rows(self) -> NDArray[np.float32]:
+        """Rows to calibrate with, evenly spread: fewer of a network that takes long or has large activations."""
+        few = self._given[:: max(1, -(-len(self._given) // _FEWEST_ROWS))]
+        size, seconds = _cost(self._prepared, few)
+        most = min(_MOST_ROWS, _MOST_BYTES // max(size, 1), int(_MOST_SECONDS / max(seconds, 1e-9)))
+        return self._given[:: max(1, -(-len(self._given) // max(_FEWEST_ROWS, most)))]
+
+    def ranges(self, calibration: str) -> Any:
+        """Return the ranges of the activations, found once. Raises what onnxruntime does."""
+        if calibration not in self._ranges:
+            with quiet():
+                self._ranges[calibration] = ranges.find(self._prepared, self.rows, calibration)
+        return self._ranges[calibration]
 
     @cached_property
     def _prepared(self) -> onnx.ModelProto:
@@ -53,8 +88,10 @@ class Source:
             try:
                 quant_pre_process(source, prepared, skip_symbolic_shape=True)
             except Exception:  # it raises bare Exception; the graph as it is will do
-                return _with_flat_biases(_with_types(onnx.load(source)))
-            return _with_flat_biases(_with_types(onnx.load(prepared)))
+                prepared = source
+            graph = _with_names(_with_flat_biases(_with_types(onnx.load(prepared))))
+            add_infer_metadata(graph)
+            return graph
 
     @cached_property
     def answers(self) -> list[NDArray[Any]]:
@@ -71,7 +108,22 @@ class Source:
             onnx.save(self._prepared, prepared)
             quantizer(prepared, result)
             graph = onnx.load(result)
-        set_opsets(graph)
+        return self._with_opsets(graph)
+
+    def rewritten(self, quantizer: Callable[[onnx.ModelProto], onnx.ModelProto]) -> onnx.ModelProto:
+        """Return what a quantizer makes of a copy of the prepared graph. Raises what the quantizer does."""
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self._prepared)
+        with quiet():
+            return self._with_opsets(quantizer(copy))
+
+    def _with_opsets(self, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """State each opset once that the graph uses: the quantizers repeat some and leave others out."""
+        every = [*self.graph.opset_import, *graph.opset_import]
+        used = {node.domain for node in graph.graph.node} | {""}
+        stated = {each.domain: each.version for each in every if each.domain in used}
+        del graph.opset_import[:]
+        graph.opset_import.extend(onnx.helper.make_opsetid(*entry) for entry in stated.items())
         return graph
 
 
@@ -94,6 +146,35 @@ def _with_flat_biases(graph: onnx.ModelProto) -> onnx.ModelProto:
         if each.name in biases and uses[each.name] == 1 and len(each.dims) == 2 and each.dims[0] == 1:
             del each.dims[0]
     return graph
+
+
+def _with_names(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Give every node a name of its own: by names layers are left out."""
+    taken: set[str] = set()
+    for index, node in enumerate(graph.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type.lower()}_{index}_{node.output[0]}"
+        taken.add(node.name)
+    return graph
+
+
+def _cost(graph: onnx.ModelProto, rows: NDArray[np.float32]) -> tuple[int, float]:
+    """Return the bytes of the activations around a graph's layers, and the seconds that it takes, for one row."""
+    seen = onnx.ModelProto()
+    seen.CopyFrom(graph)
+    stored = {each.name for each in seen.graph.initializer} | {each.name for each in seen.graph.output}
+    around = {
+        name
+        for node in seen.graph.node
+        if node.op_type in LAYERS
+        for name in (*node.input, *node.output)
+        if name and name not in stored
+    }
+    seen.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(around))
+    found = answers(seen, rows)
+    start = time.perf_counter()
+    answers(graph, rows)
+    return sum(each.nbytes for each in found) // len(rows), (time.perf_counter() - start) / len(rows)
 
 
 def answers(graph: onnx.ModelProto, rows: NDArray[np.float32]) -> list[NDArray[Any]]:
