@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import os
 import pty
+import shutil
+import socket
+import struct
+import subprocess
 import sys
 import threading
+import time
 import tty
-from collections.abc import Callable
+import types
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+
+import asyncua
+import numpy as np
+import pytest
+import smbus2
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
+from pymodbus.server import ModbusTcpServer
 
 from lineside_agent.clock import Clock, Signal, SystemClock
 from lineside_agent.sensors import Sensor, open_sensor, settings_type
@@ -279,6 +298,358 @@ class Thermal(SysfsTree):
     }
 
 
+class Mqtt(Source):
+    """A real Mosquitto, and a device that publishes to it."""
+
+    kind = "mqtt"
+    channels = ("vibration_g", "temperature_c")
+    wrong: ClassVar[dict[str, Any]] = {"url": "http://broker"}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "url": f"mqtt://127.0.0.1:{self.port}",
+            "values": {
+                "vibration_g": {"topic": "press/+/vibration"},
+                "temperature_c": {"topic": "press/1/state", "path": "data.temperatures[1]"},
+            },
+        }
+
+    def start(self) -> None:
+        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto"
+        self._broker = subprocess.Popen([program, "-p", str(self.port)], stderr=subprocess.DEVNULL)
+        self._device = Client(CallbackAPIVersion.VERSION2)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self._device.connect("127.0.0.1", self.port)
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+        self._device.loop_start()
+        self._feeder = Feeder(self._publish, str)
+
+    def _publish(self, line: bytes) -> None:
+        self._device.publish("press/7/vibration", line)
+        self._device.publish("press/1/state", b'{"data": {"temperatures": [1, 20.5]}}')
+
+    def silence(self) -> None:
+        self._feeder.stop()
+
+    def kill(self) -> None:
+        if self._broker.poll() is None:
+            self._feeder.stop()
+            self._device.disconnect()
+            self._device.loop_stop()
+            self._broker.kill()
+            self._broker.wait()
+
+
+class Looped:
+    """Runs a server of asyncio in a thread, and ends it."""
+
+    def __init__(self, serve: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        self._serve = serve
+        self._loop = asyncio.new_event_loop()
+        self._up = threading.Event()
+        self._leaving = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._up.wait(20)
+
+    def _run(self) -> None:
+        async def stay() -> None:
+            async with self._serve() as self.server:
+                self._up.set()
+                await self._leaving.wait()
+
+        self._loop.run_until_complete(stay())
+        self._loop.close()
+
+    def do(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Await something in the server's thread."""
+        return asyncio.run_coroutine_threadsafe(make(), self._loop).result(10)
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._leaving.set)
+            self._thread.join()
+
+
+def modbus_context() -> ModbusServerContext:
+    """Unit 1: 16-bit values from 10, a float in both word orders at 20 and 22; unit 2: inputs and bits."""
+    big = list(struct.unpack(">HH", struct.pack(">f", 1.5)))
+    first = [0] * 10 + [215, 65531] + [0] * 8 + big + big[::-1] + [0] * 8
+    return ModbusServerContext(
+        devices={
+            1: ModbusDeviceContext(hr=ModbusSequentialDataBlock(1, first)),
+            2: ModbusDeviceContext(
+                ir=ModbusSequentialDataBlock(1, [7, 8, 9]),
+                di=ModbusSequentialDataBlock(1, [False, True]),
+                co=ModbusSequentialDataBlock(1, [True]),
+            ),
+        },
+        single=False,
+    )
+
+
+class ModbusTcp(Source):
+    kind = "modbus"
+    channels = ("temperature_c", "pressure_bar")
+    wrong: ClassVar[dict[str, Any]] = {"url": "modbus://plc"}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "url": f"tcp://127.0.0.1:{self.port}",
+            "rate_hz": 200,
+            "registers": {
+                "temperature_c": {"address": 10, "type": "int16", "scale": 0.1},
+                "pressure_bar": {"address": 20, "type": "float32"},
+            },
+        }
+
+    def start(self) -> None:
+        self._server = Looped(self._serve)
+
+    @asynccontextmanager
+    async def _serve(self) -> AsyncIterator[Any]:
+        server = ModbusTcpServer(modbus_context(), address=("127.0.0.1", self.port))
+        await server.serve_forever(background=True)
+        yield server
+        await server.shutdown()
+
+    def kill(self) -> None:
+        self._server.stop()
+
+
+class OpcUaServer:
+    """A real server, with two variables. It takes seconds to start: one serves all tests, each behind a relay."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.looped = Looped(self._serve)
+
+    @asynccontextmanager
+    async def _serve(self) -> AsyncIterator[Any]:
+        server = asyncua.Server()
+        await server.init()
+        server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}")
+        server.set_security_policy([asyncua.ua.SecurityPolicyType.NoSecurity])
+        press = await server.nodes.objects.add_object(await server.register_namespace("press"), "Press")
+        self.temperature = await press.add_variable("ns=2;s=Press.Temperature", "Temperature", 21.5)
+        await press.add_variable("ns=2;s=Press.Running", "Running", True)
+        async with server:
+            yield server
+
+    def write(self, value: Any) -> None:
+        """Let the temperature be a value, or an asyncua DataValue."""
+        self.looped.do(lambda: self.temperature.write_value(value))
+
+
+opc_ua_server = functools.cache(OpcUaServer)
+
+
+class Relay:
+    """Passes a TCP port on to another, until it is cut."""
+
+    def __init__(self, port: int, to: int) -> None:
+        self._port, self._to = port, to
+        self._looped = Looped(self._serve)
+        self.stop = self._looped.stop
+
+    @asynccontextmanager
+    async def _serve(self) -> AsyncIterator[Any]:
+        self._writers: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(self._pass_on, "127.0.0.1", self._port)
+        yield server
+        server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        self._writers += [writer, back]
+        await asyncio.gather(_copy(reader, back), _copy(there, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+class OpcUa(Source):
+    kind = "opcua"
+    channels = ("temperature_c", "running")
+    wrong: ClassVar[dict[str, Any]] = {"nodes": {"temperature_c": "Press.Temperature"}}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        nodes = {"temperature_c": "ns=2;s=Press.Temperature", "running": "ns=2;s=Press.Running"}
+        return {"url": f"opc.tcp://127.0.0.1:{self.port}", "nodes": nodes, "interval_s": 0.01}
+
+    def start(self) -> None:
+        self._relay = Relay(self.port, opc_ua_server().port)
+
+    def kill(self) -> None:
+        self._relay.stop()
+
+
+class I2cBus(Source):
+    """Only the bus is not real: what stands in for smbus2.SMBus answers as a TMP102 and an LIS3DH would."""
+
+    kind = "i2c"
+    channels = ("temperature_c", "x_g")
+    wrong: ClassVar[dict[str, Any]] = {"address": 0x78}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        FakeBus.reset()
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(smbus2, "SMBus", FakeBus)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "address": 0x48,
+            "rate_hz": 200,
+            "init": [{"register": 1, "bytes": [0x60, 0xA0], "wait_ms": 1}],
+            "registers": {
+                "temperature_c": {"register": 0, "shift": 4, "scale": 0.0625},
+                "x_g": {"address": 0x18, "register": 0xA8, "endian": "little", "scale": 0.001},
+            },
+        }
+
+    def start(self) -> None:
+        FakeBus.devices = {0x48: {0: [0x19, 0x00]}, 0x18: {0xA8: [0x18, 0xFC]}}
+
+    def kill(self) -> None:
+        FakeBus.devices = {}
+
+    def stop(self) -> None:
+        self._patch.undo()
+
+
+class FakeBus:
+    """What the sensor uses of smbus2.SMBus. `devices`: address, then register, then the bytes from there."""
+
+    devices: ClassVar[dict[int, dict[int, list[int]]]] = {}
+    written: ClassVar[list[tuple[int, int, list[int]]]] = []
+    reads: ClassVar[list[tuple[int, int, int]]] = []
+
+    @classmethod
+    def reset(cls) -> None:
+        cls.devices, cls.written, cls.reads = {}, [], []
+
+    def __init__(self, bus: int) -> None:
+        if bus != 1:
+            raise FileNotFoundError(2, "No such file or directory")
+
+    def _device(self, address: int) -> dict[int, list[int]]:
+        if address not in self.devices:
+            raise OSError(121, "Remote I/O error")
+        return self.devices[address]
+
+    def read_i2c_block_data(self, address: int, register: int, length: int) -> list[int]:
+        self.reads.append((address, register, length))
+        return self._device(address)[register][:length]
+
+    def write_i2c_block_data(self, address: int, register: int, data: list[int]) -> None:
+        self._device(address)
+        self.written.append((address, register, data))
+
+    def close(self) -> None:
+        pass
+
+
+class SoundCard(Source):
+    """Only PortAudio is not real: what stands in for sounddevice calls back with blocks, as it does."""
+
+    kind = "audio"
+    channels = ("audio_1", "audio_2")
+    wrong: ClassVar[dict[str, Any]] = {"inputs": 0}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._patch = pytest.MonkeyPatch()
+        self.there = self.speaking = True
+        self.streams: list[FakeStream] = []
+        module = types.ModuleType("sounddevice")
+        module.InputStream = lambda **options: FakeStream(self, **options)  # type: ignore[attr-defined]
+        module.PortAudioError = FakePortAudioError  # type: ignore[attr-defined]
+        self._patch.setitem(sys.modules, "sounddevice", module)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"inputs": 2, "sample_rate_hz": 8000, "block_s": 0.01, "device": "USB"}
+
+    def start(self) -> None:
+        self.there = self.speaking = True
+
+    def silence(self) -> None:
+        self.speaking = False
+
+    def kill(self) -> None:
+        self.there = False
+
+    def stop(self) -> None:
+        self._patch.undo()
+
+
+class FakePortAudioError(Exception):
+    pass
+
+
+class FakeStream:
+    """What the sensor uses of sounddevice.InputStream: a thread that calls back until the card is gone."""
+
+    def __init__(self, card: SoundCard, **options: Any) -> None:
+        if not card.there:
+            raise FakePortAudioError("Error querying device 'USB'")
+        self._card = card
+        self._options = options
+        self._closing = threading.Event()
+        self._memory = np.empty((options["blocksize"], options["channels"]), np.float32)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing.wait(0.005) and self._card.there:
+            if self._card.speaking:
+                self._memory[:] = 0.25
+                self._options["callback"](self._memory, len(self._memory), None, None)
+                self._memory[:] = np.nan  # PortAudio uses the memory again
+        self._options["finished_callback"]()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
 SOURCES: list[type[Source]] = [
     Simulated,
     Replay,
@@ -288,4 +659,9 @@ SOURCES: list[type[Source]] = [
     Iio,
     Hwmon,
     Thermal,
+    Mqtt,
+    ModbusTcp,
+    OpcUa,
+    I2cBus,
+    SoundCard,
 ]

@@ -14,9 +14,14 @@ __all__ = ["KINDS", "Block", "EndOfReadings", "Sensor", "open_sensor", "settings
 # A new kind of sensor is one file and one line: its module has `Settings` (a msgspec struct) and
 # `open(settings, clock, stop)`. The module, and with it any driver, is imported when it is used.
 KINDS = {
+    "audio": "lineside_agent.sensors.audio",
     "exec": "lineside_agent.sensors.exec",
     "hwmon": "lineside_agent.sensors.hwmon",
+    "i2c": "lineside_agent.sensors.i2c",
     "iio": "lineside_agent.sensors.iio",
+    "modbus": "lineside_agent.sensors.modbus",
+    "mqtt": "lineside_agent.sensors.mqtt",
+    "opcua": "lineside_agent.sensors.opcua",
     "replay": "lineside_agent.sensors.replay",
     "serial": "lineside_agent.sensors.serial",
     "simulated": "lineside_agent.sensors.simulated",
