@@ -17,7 +17,7 @@ from lineside_export.schema import Schema
 
 
 def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -> bool:
-    """Write an AffinityPropagation, Birch, BisectingKMeans or MeanShift. False if there is no centre."""
+    """Write a k-means, AffinityPropagation, Birch, BisectingKMeans or MeanShift. False if there is no centre."""
     subclusters = hasattr(model, "subcluster_centers_")
     centres = np.asarray(model.subcluster_centers_ if subclusters else model.cluster_centers_, np.float64)
     if not len(centres):

@@ -35,7 +35,9 @@ _MODELS = {
     "processes": ["GaussianProcessRegressor", "KernelRidge"],
     "network": ["MLPClassifier", "MLPRegressor"],
     "centres": ["NearestCentroid", "EllipticEnvelope"],
-    "clusters": ["AffinityPropagation", "Birch", "BisectingKMeans", "MeanShift"],
+    "clusters": [
+        *("AffinityPropagation", "Birch", "BisectingKMeans", "KMeans", "MeanShift", "MiniBatchKMeans"),
+    ],
     "isotonic": ["IsotonicRegression"],
     "laplace": ["GaussianProcessClassifier"],
     "propagation": ["LabelPropagation", "LabelSpreading"],

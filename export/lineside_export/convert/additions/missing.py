@@ -13,10 +13,10 @@ from lineside_export.rewrites.graph import Graph
 def write(step: Any, graph: Graph, source: str) -> str:
     """Write a SimpleImputer, with or without indicators, or a MissingIndicator."""
     if type(step).__name__ == "MissingIndicator":
-        return _indicators(step, graph, _missing(step, graph, source))
+        return indicators(step, graph, marked_missing(step, graph, source))
     if np.asarray(step.statistics_).dtype.kind not in "fiu":
         raise NotImplementedError("SimpleImputer fills in something that is no number")
-    missing = _missing(step, graph, source)
+    missing = marked_missing(step, graph, source)
     statistics = np.asarray(step.statistics_, np.float64)
     filled = graph.add("Where", missing, graph.constant(statistics), source)
     if not step.keep_empty_features and np.isnan(statistics).any():
@@ -24,10 +24,11 @@ def write(step: Any, graph: Graph, source: str) -> str:
         filled = graph.add("Gather", filled, graph.constant(there), axis=1)
     if not step.add_indicator:
         return filled
-    return graph.add("Concat", filled, _indicators(step.indicator_, graph, missing), axis=1)
+    return graph.add("Concat", filled, indicators(step.indicator_, graph, missing), axis=1)
 
 
-def _missing(step: Any, graph: Graph, source: str) -> str:
+def marked_missing(step: Any, graph: Graph, source: str) -> str:
+    """Return where the readings are what an imputer takes for missing, bool (n, features)."""
     marker = step.missing_values
     if marker is None or not isinstance(marker, int | float | np.number):
         raise NotImplementedError(f"{type(step).__name__} looks for {marker!r}, which no reading is")
@@ -36,7 +37,8 @@ def _missing(step: Any, graph: Graph, source: str) -> str:
     return graph.add("Equal", source, graph.constant(np.array(float(marker))))
 
 
-def _indicators(step: Any, graph: Graph, missing: str) -> str:
+def indicators(step: Any, graph: Graph, missing: str) -> str:
+    """Return a MissingIndicator's columns, one where a reading is missing."""
     marked = graph.add("Cast", missing, to=onnx.TensorProto.FLOAT)
     if len(step.features_) == step.n_features_in_:
         return marked

@@ -31,10 +31,13 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
         "neural_network": ("BernoulliRBM",),
     },
     "bins": {"preprocessing": ("KBinsDiscretizer",)},
+    "categories": {"preprocessing": ("TargetEncoder",)},
     "codes": {"decomposition": ("DictionaryLearning", "MiniBatchDictionaryLearning", "SparseCoder")},
     "kernels": {"decomposition": ("KernelPCA",), "kernel_approximation": ("Nystroem",)},
+    "leaves": {"ensemble": ("RandomTreesEmbedding",)},
     "manifolds": {"manifold": ("Isomap", "LocallyLinearEmbedding")},
     "missing": {"impute": ("MissingIndicator", "SimpleImputer")},
+    "missing_neighbours": {"impute": ("KNNImputer",)},
     "neighbours": {"neighbors": ("RadiusNeighborsTransformer",)},
     "selection": {
         "feature_selection": (
@@ -49,6 +52,8 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
+# The ai.onnx.ml of what else skl2onnx writes.
+_TREES = 3
 # Models that predict, written by lineside_export.rewrites.
 _MODELS: dict[str, tuple[str, ...]] = {
     "cluster": ("AffinityPropagation", "Birch", "BisectingKMeans", "MeanShift"),
@@ -174,7 +179,8 @@ def _hand_over(graph: Graph, container: Any) -> None:
             node.op_type,
             list(node.input),
             list(node.output),
-            op_version=container.target_opset,
+            op_domain=node.domain,
+            op_version=_TREES if node.domain else container.target_opset,
             name=node.name,
             **attributes,
         )
