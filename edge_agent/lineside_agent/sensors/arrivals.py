@@ -50,7 +50,7 @@ class Arrivals:
         Raises BadReading if some were lost because nobody took them in time, or what `fail` was given.
         """
         while True:
-            if not self._arrived.raised and not self._stop.raised:
+            if not (self._arrived.raised or self._stop.raised or self._failure):
                 select.select([self._arrived, self._stop], [], [])
             self._arrived.clear()
             with self._lock:

@@ -6,6 +6,7 @@ MODBUS Application Protocol Specification V1.1b3, and MODBUS over Serial Line V1
 from __future__ import annotations
 
 import logging
+import termios
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
@@ -133,8 +134,7 @@ class _Request(NamedTuple):
 
     @property
     def end(self) -> int:
-        last = self.channels[-1][1]
-        return last.address + last.count
+        return max(register.address + register.count for _, register in self.channels)
 
 
 class Device:
@@ -145,7 +145,11 @@ class Device:
         self._url = settings.url
         self._requests = list(requests(settings.registers, settings.unit))
         self._client = _client(settings)
-        if not self._client.connect():
+        try:
+            connected = self._client.connect()
+        except (OSError, ValueError, termios.error):  # of a serial port that cannot be set so
+            connected = False
+        if not connected:
             raise SensorError(f"The Modbus device {self._url} cannot be reached.", hint=_help(settings))
 
     def measure(self) -> list[float]:

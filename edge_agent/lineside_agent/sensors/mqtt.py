@@ -302,9 +302,13 @@ def keys(path: str) -> tuple[str | int, ...]:
 def _pattern(topic: str) -> re.Pattern[str]:
     """Return what the topics look like that a subscription brings (MQTT 3.1.1, section 4.7)."""
     levels = topic.split("/")
-    within = "/".join("[^/]*" if level == "+" else re.escape(level) for level in levels if level != "#")
-    if levels[-1] == "#":
-        within = f"{within}(/.*)?" if within else ".*"
+    if topic == "#":
+        return re.compile("", re.DOTALL)
+    rest = levels[-1] == "#"
+    named = levels[:-1] if rest else levels
+    within = "/".join("[^/]*" if level == "+" else re.escape(level) for level in named)
+    if rest:
+        within += "(/.*)?"
     return re.compile(rf"{within}\Z", re.DOTALL)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,7 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise ValueError("nodes names no channel")
         if self.password and not self.username:
             raise ValueError("password needs username")
-        if (self.security != "none") != (self.cert_file is not None and self.key_file is not None):
+        if {self.cert_file is not None, self.key_file is not None} != {self.security != "none"}:
             raise ValueError("security goes with cert_file and key_file, and only with both")
 
     def __repr__(self) -> str:
@@ -77,6 +78,7 @@ class OpcUa:
         # It logs what it does, and traces of what fails; ours are told once, as events.
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
         self._node_ids = self._parse_nodes()
+        _check_readable(settings.cert_file, settings.key_file)
         self._stamps = Stamps(clock)
         self._stop = stop
         self._arrivals = Arrivals(len(self.channels), stop)
@@ -172,13 +174,7 @@ class OpcUa:
             client.set_password(settings.password)
         if settings.security != "none":
             files = f"{settings.cert_file},{settings.key_file}"
-            try:
-                await client.set_security_string(f"{settings.security},SignAndEncrypt,{files}")
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    f"The certificate or key for {settings.url} cannot be used: {error}.",
-                    hint="Both must be readable by the agent's user, in PEM or DER format.",
-                ) from error
+            await client.set_security_string(f"{settings.security},SignAndEncrypt,{files}")
         return client
 
     async def _subscribe(self, client: Any) -> None:
@@ -188,21 +184,21 @@ class OpcUa:
             try:
                 value = await node.read_data_value(raise_on_bad_status=False)
             except self._asyncua.ua.UaStatusCodeError as error:
-                raise self._no_node(channel, error) from error
+                raise self._no_node(channel, str(error)) from error
             status = value.StatusCode
             if status.value in (
                 self._asyncua.ua.StatusCodes.BadNodeIdUnknown,
                 self._asyncua.ua.StatusCodes.BadNodeIdInvalid,
             ):
-                raise self._no_node(channel, status)
+                raise self._no_node(channel, status.name)
             if status.is_good():
                 self._values[channel] = _number(value.Value.Value)
         subscription = await client.create_subscription(period_ms, self)
         await subscription.subscribe_data_change(list(nodes.values()), sampling_interval=period_ms)
 
-    def _no_node(self, channel: str, why: object) -> SensorError:
+    def _no_node(self, channel: str, why: str) -> SensorError:
         return SensorError(
-            f"The OPC UA server {self._settings.url} does not give {self._settings.nodes[channel]!r}: {why}.",
+            f"The OPC UA server {self._settings.url} does not give {self._settings.nodes[channel]!r}: {why.rstrip('.')}.",
             hint="Look at nodes, at the server's namespaces, and at what its user may read.",
         )
 
@@ -230,6 +226,15 @@ class OpcUa:
             f"The OPC UA server {self._settings.url} cannot be reached: {why.rstrip('.')}.",
             hint="Is it running, is url right, and does it let this user in?",
         )
+
+
+def _check_readable(*files: Path | None) -> None:
+    for file in filter(None, files):
+        if not os.access(file, os.R_OK):
+            raise InputError(
+                f"{file} cannot be read.",
+                hint="Set cert_file and key_file to files of the agent's user, PEM or DER.",
+            )
 
 
 def _number(value: Any) -> float:

@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import json
+import termios
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -175,7 +176,7 @@ def _open_port(settings: Settings) -> Serial:
             write_timeout=0.5,
         )
         return port
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, termios.error) as error:
         raise SensorError(
             f"The serial port {settings.port} cannot be opened: {_why(error)}.", hint=_help(error)
         ) from error
