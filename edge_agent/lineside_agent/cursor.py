@@ -50,7 +50,10 @@ class Cursor:
 
     def of(self, boot: str) -> SeqRanges:
         """Return the settled numbers of a boot."""
-        return self.settled.setdefault(boot, SeqRanges())
+        found = self.settled.get(boot)
+        if found is None:
+            found = self.settled[boot] = SeqRanges()
+        return found
 
     def acknowledge(self, boot: str, first: int, last: int) -> None:
         """Note that these have arrived, and with them what they announced."""

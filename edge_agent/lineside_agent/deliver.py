@@ -197,15 +197,16 @@ class Deliver:
             if entries and self._in_flight:
                 on_their_way = {entry[:2] for entry in self._in_flight.values()}
                 entries = [entry for entry in entries if entry[:2] not in on_their_way]
-            self._publish(
-                [entry._replace(payload=messages.mark_replayed(entry.payload)) for entry in entries]
-            )
+            self._publish(entries, replayed=True)
             self.replayed += sum(entry.messages for entry in entries)
 
-    def _publish(self, entries: list[Entry]) -> None:
+    def _publish(self, entries: list[Entry], *, replayed: bool = False) -> None:
         for kind, group in groupby(entries, key=_KIND):
             some = list(group)
-            tokens = self._broker.publish(self._deliveries[kind], [entry.payload for entry in some])
+            payloads = [entry.payload for entry in some]
+            if replayed:
+                payloads = [messages.mark_replayed(payload) for payload in payloads]
+            tokens = self._broker.publish(self._deliveries[kind], payloads)
             self._in_flight.update(zip(tokens, some, strict=True))
 
     def _publish_status(self, payload: bytes) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
+from itertools import count
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from lineside_agent.model import Answers
 from lineside_contract.manifest import Manifest
-from lineside_contract.messages import Prediction, Predictions
+from lineside_contract.messages import Predictions
 from lineside_contract.topics import Kind
 
 # One message in columns holds at most so many predictions: some 50 kB, well below what brokers take.
@@ -51,6 +53,8 @@ class Encoder:
         self._targets = manifest.outputs.targets
         self._single = messages == "single"
         self._encode = msgspec.json.Encoder().encode
+        self._lines = msgspec.json.Encoder().encode_lines
+        self._start = _start(identity)
 
     def encode(
         self, timestamps: NDArray[np.int64], answers: Answers, seq: int
@@ -67,33 +71,58 @@ class Encoder:
             message = Predictions(ts=ts[start:end], seq=seq + start, **self._identity, **cut)
             yield Code.PREDICTIONS, end - start, self._encode(message)
 
-    def _rows(self, ts: list[int], columns: dict[str, Any], seq: int) -> Iterator[tuple[int, int, bytes]]:
-        for row, stamp in enumerate(ts):
-            fields: dict[str, Any] = {
-                name: {key: values[row] for key, values in column.items()}
-                if isinstance(column, dict)
-                else column[row]
-                for name, column in columns.items()
-            }
-            message = Prediction(ts=stamp, seq=seq + row, **self._identity, **fields)
-            yield Code.PREDICTION, 1, self._encode(message)
+    def _rows(self, ts: list[int], columns: dict[str, Any], seq: int) -> list[tuple[int, int, bytes]]:
+        # What changes from row to row is encoded in one call: JSON has no line break of its own. What is the
+        # same in every message of a boot was encoded before, and is put around it.
+        rows = map(_result(tuple(columns)), *map(_by_row, columns.values()))
+        results = self._lines(rows).split(b"\n")
+        start = self._start
+        return [
+            (Code.PREDICTION, 1, start % (stamp, number) + result[1:])
+            for stamp, number, result in zip(ts, count(seq), results)
+        ]
 
     def _columns(self, answers: Answers) -> dict[str, Any]:
-        """Return the answers as the fields of a message, each a list over the rows, or lists by name."""
+        """Return the answers as fields of a message, in its order, each a list over the rows or lists by name."""
         columns: dict[str, Any] = {}
         if answers.label is not None:
-            columns["label"] = answers.label.tolist()
+            columns["label"] = labels = answers.label.tolist()
         if answers.probabilities is not None:
             by_class = dict(zip(self._classes, answers.probabilities.T.tolist(), strict=True))
-            columns["probabilities"] = by_class
             # Of the label that was given, which need not be the most probable: thresholds can be tuned.
-            columns["probability"] = [by_class[str(label)][row] for row, label in enumerate(columns["label"])]
+            columns["probability"] = [by_class[str(label)][row] for row, label in enumerate(labels)]
+            columns["probabilities"] = by_class
         if answers.values is not None:
             columns |= _one_or_many("value", "values", answers.values, self._targets)
         if answers.scores is not None:
             names = self._classes or [str(at) for at in range(answers.scores.shape[1])]
             columns |= _one_or_many("score", "scores", answers.scores, names)
         return columns
+
+
+def _start(identity: Identity) -> bytes:
+    """Return how the JSON of every prediction begins, with places for its time and number."""
+    who, model = (
+        msgspec.json.encode(fields)[1:-1].replace(b"%", b"%%")
+        for fields in (
+            {"device": identity.device, "boot": identity.boot},
+            {"model": identity.model, "model_version": identity.model_version},
+        )
+    )
+    return b'{"ts":%%d,%b,"seq":%%d,%b,' % (who, model)
+
+
+@lru_cache
+def _result(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """Return a type for those fields of a prediction that are its result."""
+    return msgspec.defstruct("Result", names)
+
+
+def _by_row(column: Any) -> list[Any]:
+    if isinstance(column, dict):
+        return [dict(zip(column, row, strict=True)) for row in zip(*column.values(), strict=True)]
+    found: list[Any] = column
+    return found
 
 
 def _one_or_many(one: str, many: str, values: NDArray[np.float32], names: list[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from lineside_contract.files import sync_folder
 from lineside_contract.messages import Ranges
 
 _RECORD = struct.Struct("<IIQIB")
+_HEAD = struct.Struct("<II")
 _BODY = struct.Struct("<QIB")
 _BODY_AT = _RECORD.size - _BODY.size
 _NAME = re.compile(r"(?P<number>[0-9]{12,})-(?P<boot>.+)-(?P<first>[0-9]+)\.log")
@@ -78,8 +79,10 @@ class Segment:
 
 def encode_record(entry: Entry) -> bytes:
     """Return an entry as it stands in a file."""
-    body = _BODY.pack(entry.seq, entry.messages, entry.kind) + entry.payload
-    return struct.pack("<II", len(body), zlib.crc32(body, len(body))) + body
+    _, seq, messages, kind, payload = entry
+    body = _BODY.pack(seq, messages, kind) + payload
+    length = len(body)
+    return _HEAD.pack(length, zlib.crc32(body, length)) + body
 
 
 def create(folder: Path, number: int, boot: str, first: int) -> tuple[Segment, int]:

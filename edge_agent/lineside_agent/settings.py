@@ -87,7 +87,7 @@ class DeliverySettings(Struct, frozen=True, kw_only=True):
     durability: Literal["reading", "100ms", "1s"] = "100ms"
     outbox_bytes: Bytes = 256 * 1024 * 1024
     memory_bytes: Bytes = 8_000_000
-    in_flight: Annotated[int, Meta(ge=1, le=65000)] = 64
+    in_flight: Annotated[int, Meta(ge=1, le=65000)] = 128
     replay_per_s: Count = 2000
     resend_after_s: Seconds = 60.0
 

@@ -9,7 +9,7 @@ import pytest
 from lineside_agent.encode import MOST_IN_COLUMNS, Code, Encoder, Identity
 from lineside_agent.model import Answers
 from lineside_contract.manifest import Channel, Manifest, Outputs
-from lineside_contract.messages import Prediction, Predictions, decode
+from lineside_contract.messages import Prediction, Predictions, decode, encode
 
 IDENTITY = Identity("dev", "abc-1", "pump", "1.2.0")
 
@@ -75,6 +75,38 @@ def test_what_json_cannot_say_is_null_and_can_be_read_again() -> None:
     _, count, payload = next(encoder.encode(stamps(3), answers, 0))
     assert count == 3
     assert decode(payload, Predictions).value == [None, None, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "outputs"),
+    [
+        (CLASSIFIED, {"classes": ["bad", "ok"]}),
+        (Answers(np.array([1, -1]), None, None, np.array([[0.5], [-np.inf]], np.float32)), {}),
+        (
+            Answers(None, None, np.array([[1.5, np.nan], [2.5, 3.5]], np.float32), None),
+            {"targets": list("yz")},
+        ),
+        (
+            Answers(np.array(["ä\n", '"']), None, None, np.array([[1, 2], [3, 4]], np.float32)),
+            {"classes": ["ä\n", '"']},
+        ),
+    ],
+)
+def test_a_single_message_is_byte_for_byte_what_the_contract_makes_of_it(
+    answers: Answers, outputs: dict[str, Any]
+) -> None:
+    identity = Identity("50%d", "abc-1", 'pu"mp', "1.%2.0")
+    encoder = Encoder(identity, manifest(**outputs), "single")
+    payloads = [payload for _, _, payload in encoder.encode(stamps(2), answers, 41)]
+    assert len(payloads) == 2
+    for number, payload in enumerate(payloads):
+        message = decode(payload, Prediction)
+        assert (message.seq, message.model) == (41 + number, 'pu"mp')
+        fields = {name: getattr(message, name) for name in Prediction.__struct_fields__}
+        assert payload == encode(Prediction(**fields)) or b"null" in payload
+        assert list(msgspec.json.decode(payload)) == [
+            name for name in Prediction.__struct_fields__ if f'"{name}":'.encode() in payload
+        ]
 
 
 def test_columns_hold_the_same_as_single_messages_and_are_bounded() -> None:
