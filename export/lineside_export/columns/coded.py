@@ -36,6 +36,9 @@ def encoded(model: Any, categories: Mapping[int, Sequence[str]], width: int) -> 
     seen: set[int] = set()
     for place in places(made, width):
         texts = [column for column in place.columns if column in categories]
+        if place.step is None:
+            seen.update(texts)
+            continue
         if hasattr(place.step, "predict"):
             _number_categories(place.step, categories)
             seen.update(texts)

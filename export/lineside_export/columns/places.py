@@ -12,7 +12,7 @@ _MEMBERS = ("estimator_", "estimators_", "calibrated_classifiers_", "estimator",
 
 
 class Place(NamedTuple):
-    """A transformer, or a model that encodes by itself, and the input's columns that it sees.
+    """A transformer, or a model that encodes by itself, and the input's columns that it sees; no step drops them.
 
     flat: it sees its one column as (n,). put: puts another transformer in its place.
     """
@@ -31,6 +31,8 @@ def places(model: Any, width: int) -> Iterator[Place]:
 def _of(item: Any, width: int, put: Callable[[Any], None]) -> Iterator[Place]:
     if hasattr(item, "best_estimator_"):
         yield from _of(item.best_estimator_, width, _setter(item, "best_estimator_"))
+    elif type(item).__name__ == "_CalibratedClassifier":
+        yield from _of(item.estimator, width, _setter(item, "estimator"))
     elif hasattr(item, "steps"):
         yield from _first_step(item, width)
     elif hasattr(item, "_transformer_to_input_indices"):
@@ -55,9 +57,11 @@ def _first_step(pipeline: Any, width: int) -> Iterator[Place]:
 
 def _branches(transformer: Any) -> Iterator[Place]:
     for index, (name, step, columns) in enumerate(transformer.transformers_):
+        indices = transformer._transformer_to_input_indices[name]
+        if step == "drop":
+            yield Place(None, list(indices), False, lambda _: None)
         if step is None or isinstance(step, str) or _is_identity(step):
             continue
-        indices = transformer._transformer_to_input_indices[name]
 
         def put(new: Any, index: int = index, name: str = name, indices: Any = indices) -> None:
             transformer.transformers_[index] = (name, new, list(indices))
@@ -78,7 +82,7 @@ def _members(item: Any, width: int) -> Iterator[Place]:
         if isinstance(held, list | np.ndarray):
             for index, member in enumerate(held):
                 yield from _of(member, width, _item_setter(held, index))
-        elif attribute.endswith("_") or type(item).__name__ in ("FrozenEstimator", "_CalibratedClassifier"):
+        elif attribute.endswith("_") or type(item).__name__ == "FrozenEstimator":
             yield from _of(held, width, _setter(item, attribute))
 
 

@@ -41,7 +41,7 @@ def find(model: Any, table: Table, channels: Sequence[str], length: int) -> Text
     width = len(channels) * length
     texts = {column: list(found) for column, found in known(model, width).items()}
     if length == 1:
-        for place in places(model, width):
+        for place in sorted(places(model, width), key=lambda place: place.step is None):
             _add_from_rows(texts, place, table, channels)
     elif texts:
         raise InputError(
@@ -66,6 +66,12 @@ def _add_from_rows(texts: dict[int, list[str]], place: Place, table: Table, chan
 
     A vectorizer keeps no list of texts, and a step before an encoder may make several texts one.
     """
+    if place.step is None:
+        for column in place.columns:
+            first = table.columns[channels[column]][0]
+            if column not in texts and not is_number(first.strip() or "0"):
+                texts[column] = [first.strip()]  # nothing depends on it: one text is enough to make it text
+        return
     if hasattr(place.step, "predict"):
         return
     base = [_value(texts.get(column, table.columns[channels[column]])[0]) for column in place.columns]

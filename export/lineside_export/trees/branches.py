@@ -29,11 +29,11 @@ def fold_branches(ensemble: Ensemble, transformer: Any, features: int) -> Ensemb
     if ensemble.absent:
         return None
     folded = _Folded(ensemble, features, _width(transformer))
-    for name, step, columns in transformer.transformers_:
+    for name, step, _ in transformer.transformers_:
         there = transformer.output_indices_[name]
         if there.start == there.stop:
             continue
-        sources = np.atleast_1d(columns)
+        sources = np.asarray(transformer._transformer_to_input_indices[name])
         if isinstance(step, LookUp):
             folded.look_up(step, sources, there.start)
         elif not folded.scale(step, sources, there):
