@@ -8,6 +8,7 @@ from platform import machine, python_version
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from lineside_agent.model import Model
@@ -18,6 +19,7 @@ from lineside_export.candidates import FLOAT_ARITHMETIC
 from lineside_export.convert import INPUT
 from lineside_export.golden import Golden
 from lineside_export.measure import Measured, Truth
+from lineside_export.networks.network import Network
 from lineside_export.settings import Destination, Settings
 from lineside_export.subject import Subject
 
@@ -38,8 +40,10 @@ def make_golden(subject: Subject, judgement: Judgement, plain: Measured, truth: 
     if judgement.chosen.model is None:
         raise InputError("No candidate is left.")
     model = Model(judgement.chosen.model, INPUT, judgement.outputs)
-    quantized = judgement.chosen.candidate.name not in FLOAT_ARITHMETIC
-    return golden.choose(model, truth.inputs, plain.answers if quantized else None, subject.schema.task)
+    steady = plain.answers if judgement.chosen.candidate.name not in FLOAT_ARITHMETIC else None
+    if isinstance(subject.model, Network) and subject.model.quantized:
+        steady = subject.model.steady(truth.inputs)
+    return golden.choose(model, truth.inputs, steady, subject.schema.task)
 
 
 def make_manifest(
@@ -72,18 +76,17 @@ def make_manifest(
 def _channels(subject: Subject, settings: Settings) -> list[Channel]:
     columns = subject.data.readings.T.astype(np.float64)
     return [
-        _channel(name, settings.units.get(name, ""), values)
-        for name, values in zip(subject.data.channels, columns, strict=True)
+        _channel(replace(channel, unit=settings.units.get(channel.name, "")), values)
+        for channel, values in zip(subject.channels, columns, strict=True)
     ]
 
 
-def _channel(name: str, unit: str, values: NDArray[np.float64]) -> Channel:
+def _channel(channel: Channel, values: NDArray[np.float64]) -> Channel:
     known = values[~np.isnan(values)]
-    if not len(known):
-        return Channel(name=name, unit=unit)
-    return Channel(
-        name=name,
-        unit=unit,
+    if not len(known) or channel.categories:
+        return channel
+    return replace(
+        channel,
         minimum=float(known.min()),
         maximum=float(known.max()),
         mean=float(known.mean()),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_contract.errors import InputError
-from lineside_contract.manifest import Window
+from lineside_contract.manifest import Channel, Window
 from lineside_export.rows import Table, numbers, readings, require
 from lineside_export.schema import Schema
 from lineside_export.windows import newest, sliding
@@ -47,14 +47,16 @@ class Rows(NamedTuple):
     held_back: NDArray[np.intp]
 
 
-def build(table: Table, schema: Schema, columns: Columns, window: Window) -> Dataset:
+def build(
+    table: Table, schema: Schema, columns: Columns, channels: Sequence[Channel], window: Window
+) -> Dataset:
     """Make a model's inputs from a table. Raises InputError if the columns do not fit the model."""
-    channels = choose_channels(table, schema, columns, window)
     values = readings(table, channels)
     inputs, rows = cut(table, values, columns.group, window)
     target = _target(table, schema, columns.target)
+    names = tuple(channel.name for channel in channels)
     return Dataset(
-        channels, values, inputs, None if target is None else target[rows], np.asarray(table.lines[rows])
+        names, values, inputs, None if target is None else target[rows], np.asarray(table.lines[rows])
     )
 
 

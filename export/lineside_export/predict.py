@@ -31,8 +31,8 @@ def predict(bundle: Path, rows: Path, group: str | None, output: Path | None, *,
     opened = Bundle.open(bundle)
     model = Model.open(opened)
     table = read_table(rows)
-    channels = [channel.name for channel in opened.manifest.channels]
-    require(table, channels, "a channel of the model")
+    channels = opened.manifest.channels
+    require(table, [channel.name for channel in channels], "a channel of the model")
     inputs, newest = cut(table, readings(table, channels), group, opened.manifest.window)
     order = np.argsort(newest, kind="stable")
     columns = {"line": table.lines[newest[order]]} | answer_columns(

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lineside_contract.categories import MISSING, UNKNOWN
+from lineside_contract.manifest import Channel
 from lineside_export.trees.inside import splits
-from lineside_export.trees.write import seen_splits
+from lineside_export.wrapped.members import inner_splits
 
 # Each threshold gives three rows; a forest has a hundred thousand, of which these many are tried.
 MOST_THRESHOLDS = 2000
+# Each feature gives five rows; of a long window so many are tried, evenly spread.
+MOST_FEATURES = 1000
+_ROWS_A_CODE = 5
 
 
-def probes(model: Any, inputs: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Return rows at the edges, shape (n, features): extremes, zeros, tree thresholds and their neighbours."""
+def probes(
+    model: Any, inputs: NDArray[np.float32], seed: int, channels: Sequence[Channel] = ()
+) -> NDArray[np.float32]:
+    """Return rows at the edges, shape (n, features): extremes, zeros, tree thresholds and their neighbours.
+
+    In a channel of text, of which there are none in windows, each category, and what the model takes besides.
+    """
     generator = np.random.default_rng(seed)
     found = [_extremes(inputs), _thresholds(model, inputs, generator)]
     if np.isnan(inputs).any():
         found.append(_missing(inputs))
-    return np.ascontiguousarray(np.concatenate(found), dtype=np.float32)
+    rows = np.ascontiguousarray(np.concatenate(found), dtype=np.float32)
+    texts = [(column, channel) for column, channel in enumerate(channels) if channel.categories]
+    for column, channel in texts:
+        # Between the codes, and beyond them, there is nothing.
+        rows[:, column] = np.round(np.clip(rows[:, column], 0, len(channel.categories) - 1))
+    every = [_codes(inputs, column, channel) for column, channel in texts]
+    return np.concatenate([rows, *every])
+
+
+def _codes(inputs: NDArray[np.float32], column: int, channel: Channel) -> NDArray[np.float32]:
+    """Every code of a channel of text, in some of the rows."""
+    codes = [*range(len(channel.categories))]
+    special = {"unknown": UNKNOWN, "missing": MISSING}
+    codes += [code for name, code in special.items() if name not in channel.refuses]
+    rows = np.repeat(inputs[:_ROWS_A_CODE], len(codes), axis=0)
+    rows[:, column] = np.tile(np.array(codes, np.float32), len(inputs[:_ROWS_A_CODE]))
+    return rows
 
 
 def _extremes(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -29,7 +56,8 @@ def _extremes(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     middle = np.nan_to_num(np.nanmedian(inputs, axis=0)).astype(np.float32)
     ends = [low, high, 2 * low - high, 2 * high - low, np.zeros_like(low)]
     rows = [middle, *ends]
-    for feature in range(inputs.shape[1]):
+    width = inputs.shape[1]
+    for feature in np.linspace(0, width - 1, min(width, MOST_FEATURES)).astype(int):
         for end in ends:
             row = middle.copy()
             row[feature] = end[feature]
@@ -44,7 +72,7 @@ def _thresholds(
 
     That is in terms of the input: scalers before the trees are undone, other steps leave no threshold to try.
     """
-    found = seen_splits(model, inputs.shape[1])
+    found = inner_splits(model, inputs.shape[1])
     if found is None:
         found = splits(model)
     if not found:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lineside_agent.model import Answers
 from lineside_contract.errors import InputError
-from lineside_export.schema import Schema
+from lineside_export.columns.decode import decode
+from lineside_export.schema import Described, Schema
 
 
 def answer(model: Any, schema: Schema, inputs: NDArray[np.float32]) -> Answers:
@@ -19,9 +20,14 @@ def answer(model: Any, schema: Schema, inputs: NDArray[np.float32]) -> Answers:
     The arrays stay float64: rounding them would hide differences. Scores of a classifier with two classes
     have two columns, as in the graph. Raises InputError if the model refuses the rows.
     """
+    if isinstance(model, Described):
+        return model.answer(inputs)
     refusals = []
     # k-means trained on float32 rows takes no others.
-    for rows in (inputs.astype(np.float64), inputs):
+    ways: tuple[NDArray[Any], ...] = (inputs.astype(np.float64), inputs)
+    if any(schema.categories):
+        ways = (decode(inputs, schema.categories),)
+    for rows in ways:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that rows have no column names: they are in the right order

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lineside_contract.categories import UNKNOWN, Codes
 from lineside_contract.errors import InputError, nearest
+from lineside_contract.manifest import Channel
 
 _DELIMITERS = ",;\t|"
 
@@ -71,9 +73,9 @@ def numbers(table: Table, name: str, hint: str = "") -> NDArray[np.float64]:
     try:
         return np.array(cells).astype(np.float64)
     except ValueError:
-        row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
+        row = next(row for row, cell in enumerate(cells) if not is_number(cell))
         hint = hint or f"If it is no reading, leave it out: --ignore {name}."
-        if _is_number(cells[row].replace(",", ".", 1)):
+        if is_number(cells[row].replace(",", ".", 1)):
             hint = "Write decimals with a point."
         raise InputError(
             f"{table.path}, line {table.lines[row]}, column {name!r}: {cells[row]!r} is not a number.",
@@ -81,19 +83,43 @@ def numbers(table: Table, name: str, hint: str = "") -> NDArray[np.float64]:
         ) from None
 
 
-def readings(table: Table, channels: Sequence[str]) -> NDArray[np.float32]:
-    """Return columns as float32, shape (rows, channels). Raises InputError for what is no float32."""
-    exact = np.column_stack([numbers(table, name) for name in channels])
+def readings(table: Table, channels: Sequence[Channel]) -> NDArray[np.float32]:
+    """Return columns as float32, texts as their codes, shape (rows, channels).
+
+    Raises InputError naming the line of what is no float32, or a text that the model has no answer to.
+    """
+    columns = [_codes(table, each) if each.categories else numbers(table, each.name) for each in channels]
+    exact = np.column_stack(columns)
     with np.errstate(over="ignore"):
         values = exact.astype(np.float32)
     if np.isinf(values).any():
         row, column = (int(index) for index in np.argwhere(np.isinf(values))[0])
         raise InputError(
-            f"{table.path}, line {table.lines[row]}, column {channels[column]!r}: {exact[row, column]:g} is "
+            f"{table.path}, line {table.lines[row]}, column {channels[column].name!r}: {exact[row, column]:g} is "
             "beyond what float32 can say.",
             hint="Devices compute in float32; scale the readings.",
         )
     return np.ascontiguousarray(values)
+
+
+def _codes(table: Table, channel: Channel) -> NDArray[np.float64]:
+    """Return a column of text as codes."""
+    cells = table.columns[channel.name]
+    found = np.array(list(map(Codes(channel.categories).of, cells)))
+    refused = np.zeros(len(found), bool)
+    if "unknown" in channel.refuses:
+        refused |= found == UNKNOWN
+    if "missing" in channel.refuses:
+        refused |= np.isnan(found)
+    if refused.any():
+        row = int(refused.argmax())
+        known = ", ".join(channel.categories[:5]) + (", ..." if len(channel.categories) > 5 else "")
+        raise InputError(
+            f"{table.path}, line {table.lines[row]}, column {channel.name!r}: the model has no answer to "
+            f"{cells[row]!r}, only to {known}.",
+            hint="Remove such rows, or train the encoder with handle_unknown='ignore'.",
+        )
+    return found
 
 
 def _read_rows(reader: csv._reader, width: int, path: Path) -> tuple[list[list[str]], list[int]]:  # type: ignore[name-defined]
@@ -114,13 +140,14 @@ def _read_rows(reader: csv._reader, width: int, path: Path) -> tuple[list[list[s
 def _check_header(header: list[str], path: Path) -> None:
     if not header:
         raise InputError(f"{path} is empty.", hint="Its first line names the columns, the others are rows.")
-    if all(_is_number(name) for name in header):
+    if all(is_number(name) for name in header):
         raise InputError(f"{path} begins with numbers.", hint="Its first line must name the columns.")
     if repeated := [name for name, count in Counter(header).items() if count > 1]:
         raise InputError(f"{path} has two columns called {repeated[0]!r}.", hint="Rename one of them.")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Tell whether a cell says a number."""
     try:
         float(text)
     except ValueError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lineside_agent.model import Answers
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Outputs, Task
 from lineside_contract.messages import Label
@@ -24,6 +26,7 @@ class Schema(NamedTuple):
     """A model's inputs and outputs.
 
     `features` is None if the model does not say. `classes` are in the order of the probabilities' columns.
+    `categories` are the texts of each column, none for numbers; without any, all columns are numbers.
     """
 
     task: Task
@@ -33,10 +36,23 @@ class Schema(NamedTuple):
     classes: tuple[Label, ...]
     probabilities: bool
     scores: bool
+    categories: tuple[tuple[str, ...], ...] = ()
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A model that is no estimator: it says itself what it takes and answers."""
+
+    schema: Schema
+
+    def answer(self, inputs: NDArray[np.float32]) -> Answers:
+        """Answer inputs (n, features), real numbers as float64. Raises InputError if it refuses them."""
 
 
 def describe(model: Any) -> Schema:
     """Say what a fitted model takes and answers. Raises InputError if Lineside has no such task."""
+    if isinstance(model, Described):
+        return model.schema
     kind = _kind(model)
     if kind not in _TASKS or not hasattr(model, "predict"):
         raise InputError(
@@ -57,7 +73,7 @@ def describe(model: Any) -> Schema:
 
 def name_of(model: Any) -> str:
     """Return an estimator's name with what it wraps: `Pipeline(StandardScaler, SVC)`."""
-    name = type(model).__name__
+    name: str = getattr(model, "stands_for", type(model).__name__)
     if hasattr(model, "steps"):
         inner = [name_of(step) for _, step in model.steps if step not in (None, "passthrough")]
     elif hasattr(model, "best_estimator_"):
@@ -92,7 +108,7 @@ def _kind(model: Any) -> str | None:
 def _classes(model: Any, task: Task) -> tuple[Label, ...]:
     if task == "clustering":
         count = getattr(model, "n_components", None) or len(getattr(model, "cluster_centers_", ()))
-        return tuple(range(count))
+        return tuple(range(count or len(np.unique(getattr(model, "subcluster_labels_", ())))))
     if task != "classification":
         return ()
     classes = model.classes_

@@ -9,7 +9,9 @@ import numpy as np
 
 from lineside_agent.model import Answers
 from lineside_contract.errors import InputError
+from lineside_contract.manifest import Channel
 from lineside_export import dataset, reference
+from lineside_export.columns import texts
 from lineside_export.dataset import Dataset, Rows
 from lineside_export.measure import Truth
 from lineside_export.metrics import metrics_for
@@ -19,10 +21,16 @@ from lineside_export.settings import Settings
 
 
 class Subject(NamedTuple):
-    """A fitted model with its rows. `targets` names a regressor's values."""
+    """A fitted model with its rows. `targets` names a regressor's values.
+
+    coded: the model that is written: the original, or for columns of text one that takes their codes. channels: its
+    inputs, with those texts.
+    """
 
     model: Any
+    coded: Any
     schema: Schema
+    channels: tuple[Channel, ...]
     data: Dataset
     rows: Rows
     targets: tuple[str, ...]
@@ -31,17 +39,21 @@ class Subject(NamedTuple):
 def prepare(model: Any, settings: Settings) -> Subject:
     """Read the rows for a model. Raises InputError if they do not fit it."""
     schema = describe(model)
-    data = dataset.build(read_table(settings.data), schema, settings.columns, settings.window)
+    table, columns, window = read_table(settings.data), settings.columns, settings.window
+    names = dataset.choose_channels(table, schema, columns, window)
+    found = texts.find(model, table, names, window.length)
+    data = dataset.build(table, schema, columns, found.channels, window)
     if unknown := set(settings.units) - set(data.channels):
         raise InputError(
             f"--unit names {', '.join(sorted(unknown))}, which is no channel.",
             hint=f"The channels are {', '.join(data.channels)}.",
         )
-    schema = schema._replace(features=data.inputs.shape[1])
+    schema = schema._replace(features=data.inputs.shape[1], categories=found.categories)
     _refuse_missing(model, schema, data)
     unknown_targets(schema, data)
     rows = dataset.split(len(data.inputs), settings.held_back, settings.seed)
-    return Subject(model, schema, data, rows, _targets(model, schema, data, settings.columns.target))
+    targets = _targets(model, schema, data, columns.target)
+    return Subject(model, found.model, schema, found.channels, data, rows, targets)
 
 
 def truth(subject: Subject) -> Truth:
@@ -102,7 +114,8 @@ def _some(values: Iterable[Any]) -> str:
 
 
 def _targets(model: Any, schema: Schema, data: Dataset, named: tuple[str, ...]) -> tuple[str, ...]:
-    values = reference.answer(model, schema, data.inputs[:1]).values
+    # Not one row alone, of which SparsePCA makes an array with one axis too few.
+    values = reference.answer(model, schema, data.inputs[:2]).values
     if values is None:
         return ()
     width = values.shape[1]
