@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from lineside_contract.errors import InputError
 from lineside_export.convert import INPUT
 from lineside_export.convert.additions import registry as additions
+from lineside_export.convert.additions.transforming import as_transformer
 from lineside_export.features import graph as window_features
 from lineside_export.rewrites.graph import rename
 from lineside_export.schema import Schema
@@ -51,7 +52,7 @@ def convert_steps(steps: Sequence[Any], schema: Schema) -> onnx.ModelProto:
     """Write fitted transformers, one after the other, as a graph with one output. Raises InputError."""
     window_features.register()
     additions.register()
-    bare = unwrap(make_pipeline(*copy.deepcopy(list(steps))))
+    bare = make_pipeline(*(as_transformer(unwrap(step)) for step in copy.deepcopy(list(steps))))
     graph = _converted(bare, bare, schema, window_features.options(bare))
     for name in _OUTPUTS:  # so that whatever is written behind these steps can have these names
         rename(graph.graph, name, f"{name}_before")
@@ -84,7 +85,8 @@ def unwrap(model: Any) -> Any:
     if type(model).__name__ == "FrozenEstimator":
         return unwrap(model.estimator)
     if hasattr(model, "steps"):
-        model.steps = [(name, unwrap(step)) for name, step in model.steps]
+        *before, last = [(name, unwrap(step)) for name, step in model.steps]
+        model.steps = [*((name, as_transformer(step)) for name, step in before), last]
     if hasattr(model, "flatten_transform"):
         model.flatten_transform = False  # changes a vote's transform only, and skl2onnx writes no other
     return model

@@ -193,6 +193,13 @@ def _rotated(step: Any) -> Step:
     return step._x_mean.astype(np.float64), matrix, np.zeros(matrix.shape[1]), np.inf
 
 
+def _discriminants(step: Any) -> Step | None:
+    if not hasattr(step, "scalings_"):  # the solver lsqr finds none
+        return None
+    matrix = step.scalings_[:, : step._max_components].astype(np.float64)
+    return _or(getattr(step, "xbar_", None), 0, step), matrix, np.zeros(matrix.shape[1]), np.inf
+
+
 def _or(values: Any, default: float, step: Any) -> Array:
     return np.full(step.n_features_in_, float(default)) if values is None else np.asarray(values, np.float64)
 
@@ -210,6 +217,7 @@ _STEPS: dict[str, Callable[[Any], Step | None]] = {
     "SparseRandomProjection": _random,
     "GaussianRandomProjection": _random,
     "FeatureAgglomeration": _groups,
+    "LinearDiscriminantAnalysis": _discriminants,
     "SparsePCA": _sparse,
     "MiniBatchSparsePCA": _sparse,
     "CCA": _rotated,

@@ -35,7 +35,7 @@ class Kernel(NamedTuple):
     def sum(self, graph: Graph, source: str, behind: Behind, weights: Array, bias: Array) -> str:
         """Write the kernel values' sum: kernel(z, rows) @ weights + bias; weights (m, t), bias (t,)."""
         if self.name == "linear":
-            return behind.front.product(graph, source, behind.rows.T @ weights, bias)
+            return behind.front.product(graph, graph.enter(source), behind.rows.T @ weights, bias)
         sample = behind.rows[:: 1 + len(behind.rows) // SAMPLE]
         gamma = self.gamma if self.name == "rbf" else 0.0
         if needs_double(self.values(sample, behind.rows), weights, gamma * behind.reach()):

@@ -14,10 +14,11 @@ def write(step: Any, graph: Graph, source: str) -> str:
     """Write a SimpleImputer, with or without indicators, or a MissingIndicator."""
     if type(step).__name__ == "MissingIndicator":
         return indicators(step, graph, marked_missing(step, graph, source))
-    if np.asarray(step.statistics_).dtype.kind not in "fiu":
-        raise NotImplementedError("SimpleImputer fills in something that is no number")
     missing = marked_missing(step, graph, source)
-    statistics = np.asarray(step.statistics_, np.float64)
+    try:
+        statistics = np.asarray(step.statistics_, np.float64)
+    except (TypeError, ValueError) as error:
+        raise NotImplementedError("SimpleImputer fills in something that is no number") from error
     filled = graph.add("Where", missing, graph.constant(statistics), source)
     if not step.keep_empty_features and np.isnan(statistics).any():
         there = np.flatnonzero(~np.isnan(statistics))

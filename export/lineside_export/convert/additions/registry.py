@@ -11,9 +11,12 @@ import onnx
 from onnx import helper, numpy_helper
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+from sklearn.preprocessing import FunctionTransformer
 
 from lineside_export.columns import lookup
 from lineside_export.columns.lookup import LookUp
+from lineside_export.convert.additions import functions, transforming
+from lineside_export.convert.additions.transforming import Transforming
 from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.write import FAMILIES, Family
@@ -76,9 +79,19 @@ def register() -> None:
             update_registered_converter(
                 kind, _alias(kind), _columns, _transformer(write), parser=_parse_transformer
             )
+    update_registered_converter(
+        Transforming,
+        _alias(Transforming),
+        _columns,
+        _transformer(transforming.write),
+        parser=_parse_transformer,
+    )
     for kind in _classes(_MODELS):
         update_registered_converter(kind, _alias(kind), _answers, _model, parser=_parse)
     update_registered_converter(LookUp, _alias(LookUp), _columns, _transformer(lookup.write))
+    update_registered_converter(
+        FunctionTransformer, _alias(FunctionTransformer), _as_many, _transformer(functions.write)
+    )
 
 
 def _classes(modules: dict[str, tuple[str, ...]]) -> list[type]:
@@ -91,6 +104,10 @@ def _classes(modules: dict[str, tuple[str, ...]]) -> list[type]:
 
 def _alias(kind: type) -> str:
     return f"Lineside{kind.__name__}"
+
+
+def _as_many(operator: Any) -> None:
+    operator.outputs[0].type = FloatTensorType([None, operator.inputs[0].type.shape[1]])
 
 
 def _columns(operator: Any) -> None:
@@ -151,11 +168,12 @@ def _model(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     schema = _with_features(describe(model), operator.inputs[0])
     family: Family = importlib.import_module(f"lineside_export.rewrites.{FAMILIES[type(model).__name__]}")
-    graph, source = _graph(scope), operator.inputs[0].full_name
+    graph, source = _graph(scope), "lineside_rows"  # a name that no output of the graph has
     if not family.write(model, fold([], schema.features or 1)[1], graph, source, schema):
         raise NotImplementedError(f"this {type(model).__name__} has parameters that Lineside does not write")
     for own, output in zip([each.name for each in graph.proto.output], operator.outputs, strict=True):
         graph.rename(own, output.full_name)
+    graph.rename(source, operator.inputs[0].full_name)
     _hand_over(graph, container)
 
 
