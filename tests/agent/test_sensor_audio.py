@@ -10,7 +10,7 @@ import pytest
 from fakes import START_NS, FakeClock
 from sensor_sources import SoundCard
 
-from lineside_agent.clock import Signal
+from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import drivers
 from lineside_agent.sensors.arrivals import Arrivals
 from lineside_agent.sensors.audio import SampleTimes
@@ -66,7 +66,7 @@ def test_sample_times_are_even_and_follow_the_clock_when_it_runs_away() -> None:
 
 def test_what_nobody_takes_in_time_is_told_and_bounded() -> None:
     stop = Signal()
-    arrivals = Arrivals(1, stop)
+    arrivals = Arrivals(1, SystemClock(), stop)
     for number in range(5000):
         arrivals.put(Block(np.array([number]), np.array([[number]], np.float32)))
     with pytest.raises(BadReading, match="904 readings were lost"):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import threading
 
 import numpy as np
 
-from lineside_agent.clock import Signal
+from lineside_agent.clock import Clock, Signal, readable
 from lineside_agent.sensors.sensor import Block
 from lineside_contract.errors import BadReading, SensorError
 
@@ -17,8 +16,9 @@ _MOST_BLOCKS = 4096
 class Arrivals:
     """A bounded queue of blocks between two threads. When it is full the oldest go, and that is told."""
 
-    def __init__(self, channels: int, stop: Signal) -> None:
+    def __init__(self, channels: int, clock: Clock, stop: Signal) -> None:
         self._nothing = Block(np.empty(0, np.int64), np.empty((0, channels), np.float32))
+        self._clock = clock
         self._stop = stop
         self._arrived = Signal()
         self._lock = threading.Lock()
@@ -50,8 +50,8 @@ class Arrivals:
         Raises BadReading if some were lost because nobody took them in time, or what `fail` was given.
         """
         while True:
-            if not (self._arrived.raised or self._stop.raised or self._failure):
-                select.select([self._arrived, self._stop], [], [])
+            if not (self._arrived.raised or self._failure):
+                readable(self._arrived.fileno(), self._clock, self._stop)
             self._arrived.clear()
             with self._lock:
                 blocks, self._blocks = self._blocks, []

@@ -50,7 +50,7 @@ class Audio:
     def __init__(self, settings: Settings, clock: Clock, stop: Signal) -> None:
         self.channels = settings.known_channels
         self._settings = settings
-        self._arrivals = Arrivals(len(self.channels), stop)
+        self._arrivals = Arrivals(len(self.channels), clock, stop)
         self._times = SampleTimes(settings.sample_rate_hz, clock)
         self._closing = False
         self._stream = self._start()

@@ -128,7 +128,7 @@ class Exec:
 
     def _start(self) -> _Program:
         self._again_at = self._clock.monotonic() + (self._settings.every_s or 0.0)
-        return _Program(self._settings, self._stop)
+        return _Program(self._settings, self._clock, self._stop)
 
     def _run_again(self) -> None:
         """Start the program anew when its time has come. Raises SensorError if that was not its plan, or failed."""
@@ -173,7 +173,7 @@ class Exec:
 class _Program:
     """A running program in a process group of its own, its lines, and its last words."""
 
-    def __init__(self, settings: Settings, stop: Signal) -> None:
+    def __init__(self, settings: Settings, clock: Clock, stop: Signal) -> None:
         if not _runnable(settings.command[0], settings.folder):
             raise InputError(
                 f"There is no program {settings.command[0]!r} that this user may run.",
@@ -195,7 +195,7 @@ class _Program:
             ) from error
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self.feed = LineFeed(self._process.stdout.fileno(), stop)
+        self.feed = LineFeed(self._process.stdout.fileno(), clock, stop)
         self._words: deque[str] = deque(maxlen=_LAST_LINES)
         self._listener = threading.Thread(
             target=_listen, args=(self._process.stderr, self._words), name="exec-stderr", daemon=True

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import select
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_agent.clock import Signal
+from lineside_agent.clock import Clock, Signal, readable
 from lineside_agent.sensors.lines import FORMATS, Line, Lines
 from lineside_agent.sensors.patterns import NotMatched
 from lineside_agent.sensors.sensor import Block
@@ -31,8 +30,9 @@ class LineFeed:
     Waiting ends when `stop` is raised.
     """
 
-    def __init__(self, descriptor: int, stop: Signal, end: bytes = b"\n") -> None:
+    def __init__(self, descriptor: int, clock: Clock, stop: Signal, end: bytes = b"\n") -> None:
         self._descriptor = descriptor
+        self._clock = clock
         self._stop = stop
         self._end = end
         self._partial = b""
@@ -42,9 +42,7 @@ class LineFeed:
     def wait(self) -> None:
         """Wait until a line is there, the source ends or `stop` is raised. Raises OSError as reading does."""
         while not self.waiting and not self.ended:
-            sources: list[Any] = [self._descriptor, self._stop]
-            ready, _, _ = select.select(sources, [], [])
-            if self._stop.raised or self._descriptor not in ready:
+            if not readable(self._descriptor, self._clock, self._stop):
                 return
             data = os.read(self._descriptor, _READ_BYTES)
             self.ended = not data

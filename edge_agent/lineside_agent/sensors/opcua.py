@@ -81,7 +81,7 @@ class OpcUa:
         _check_readable(settings.cert_file, settings.key_file)
         self._stamps = Stamps(clock)
         self._stop = stop
-        self._arrivals = Arrivals(len(self.channels), stop)
+        self._arrivals = Arrivals(len(self.channels), clock, stop)
         self._values = dict.fromkeys(self.channels, math.nan)
         self._closed = False
         self._loop = asyncio.new_event_loop()

@@ -90,7 +90,7 @@ class SerialLines:
         self._port = _open_port(settings)
         self._skip = settings.skip
         self._name = f"The device at {settings.port}"
-        self._feed = LineFeed(self._port.fileno(), stop, _ENDS[settings.line_end])
+        self._feed = LineFeed(self._port.fileno(), clock, stop, _ENDS[settings.line_end])
         try:
             if settings.send:
                 self._port.write(settings.send.encode())
