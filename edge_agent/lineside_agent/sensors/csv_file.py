@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,16 @@ _PIECE_ROWS = 4096
 _SAMPLE_ROWS = 100  # how many rows tell which columns are numbers
 
 _Row: TypeAlias = list[str]
+
+
+class _Rows(Protocol):
+    """What `csv.reader` returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[_Row]: ...
+
+    def __next__(self) -> _Row: ...
 
 
 class Piece(NamedTuple):
@@ -45,8 +55,9 @@ class CsvFile:
         with self._text() as text:
             first = text.readline()
         self._delimiter = max(DELIMITERS, key=first.count) if delimiter == "auto" else delimiter
-        with self._rows() as (header, rows):
-            sample = [row for _, row in islice(rows, _SAMPLE_ROWS)]
+        with self._rows() as reader:
+            header = next(reader, [])
+            sample = list(islice(filter(None, reader), _SAMPLE_ROWS))
         self._header = [name.strip() for name in header]
         self._check_header(sample)
         self._time = None if timestamp == NO_TIMESTAMP else self._timestamp_column(timestamp)
@@ -76,10 +87,12 @@ class CsvFile:
     def pieces(self) -> Iterator[Piece]:
         """Read the file from its beginning. Raises InputError naming the line and the column."""
         self._require_columns()
-        with self._rows() as (_, rows):
+        with self._rows() as reader:
+            next(reader, None)
+            rows, before = filter(None, reader), 0
             while taken := list(islice(rows, _PIECE_ROWS)):
-                lines = [line for line, _ in taken]
-                yield self._piece(lines, [row for _, row in taken])
+                yield self._piece(before, taken)
+                before += len(taken)
 
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
@@ -97,12 +110,17 @@ class CsvFile:
             ) from error
 
     @contextmanager
-    def _rows(self) -> Iterator[tuple[_Row, Iterator[tuple[int, _Row]]]]:
-        """Give the header, and the rows that are not blank, each with the number of its last line."""
+    def _rows(self) -> Iterator[_Rows]:
+        """Give the header and the rows, blank ones as empty lists."""
         with self._text() as text:
-            reader = csv.reader(text, delimiter=self._delimiter)
-            header = next(reader, [])
-            yield header, ((reader.line_num, row) for row in reader if row)
+            yield csv.reader(text, delimiter=self._delimiter)
+
+    def _line(self, number: int) -> int:
+        """Return the last line of a row, counted from 0 without blank ones, by reading the file once more."""
+        with self._rows() as reader:
+            next(reader, None)
+            next(islice(filter(None, reader), number, None))
+            return reader.line_num
 
     def _check_header(self, sample: list[_Row]) -> None:
         if not self._header or not sample:
@@ -157,53 +175,56 @@ class CsvFile:
                 found.append(index)
         return found
 
-    def _piece(self, lines: list[int], rows: list[_Row]) -> Piece:
+    def _piece(self, before: int, rows: list[_Row]) -> Piece:
+        """Return the numbers of some rows; `before` them come so many others."""
         width = len(self._header)
-        for line, row in zip(lines, rows, strict=True):
-            if len(row) != width:
-                raise InputError(
-                    f"{self._path}, line {line}: {len(row)} cells instead of {width}.",
-                    hint="Complete or remove the line.",
-                )
+        if set(map(len, rows)) != {width}:
+            place, row = next(found for found in enumerate(rows) if len(found[1]) != width)
+            raise InputError(
+                f"{self._path}, line {self._line(before + place)}: {len(row)} cells instead of {width}.",
+                hint="Complete or remove the line.",
+            )
         cells = list(zip(*rows, strict=True))
         values = np.empty((len(rows), len(self._columns)), np.float32)
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
             for place, column in enumerate(self._columns):
-                values[:, place] = self._numbers(lines, cells[column], column)
+                values[:, place] = self._numbers(before, cells[column], column)
         if self._time is None:
             return Piece(None, values)
-        return Piece(self._times(lines, cells[self._time]), values)
+        return Piece(self._times(before, cells[self._time]), values)
 
-    def _numbers(self, lines: list[int], cells: Sequence[str], column: int) -> list[float]:
+    def _numbers(self, before: int, cells: Sequence[str], column: int) -> list[float]:
         if codes := self._codes.get(column):
             return list(map(codes.of, cells))
         try:
             return list(map(float, cells))
         except ValueError:  # an empty cell, or text: only now look at each one
-            return [self._number(line, cell, column) for line, cell in zip(lines, cells, strict=True)]
+            return [self._number(number, cell, column) for number, cell in enumerate(cells, before)]
 
-    def _number(self, line: int, cell: str, column: int) -> float:
+    def _number(self, number: int, cell: str, column: int) -> float:
         try:
             return float(cell) if cell.strip() else np.nan
         except ValueError as error:
             raise InputError(
-                f"{self._path}, line {line}: {cell!r} in column {self._header[column]!r} is no number.",
+                f"{self._path}, line {self._line(number)}: {cell!r} in column {self._header[column]!r}"
+                " is no number.",
                 hint="Correct it, leave the cell empty, or name the columns to read in the setting columns.",
             ) from error
 
-    def _times(self, lines: list[int], cells: Sequence[str]) -> NDArray[np.int64]:
-        times = np.empty(len(cells), np.int64)
+    def _times(self, before: int, cells: Sequence[str]) -> NDArray[np.int64]:
+        times: list[int] = []
         reader = self._reader
         assert reader is not None  # _time and _reader are set together
-        for row, cell in enumerate(cells):
-            try:
-                times[row] = reader(cell)
-            except ValueError as error:
-                raise InputError(
-                    f"{self._path}, line {lines[row]}: {cell!r} is no time like those before it.",
-                    hint="Correct it or remove the line.",
-                ) from error
-        return times
+        try:
+            times.extend(map(reader, cells))
+        except ValueError as error:
+            place = len(times)  # those before it were taken in
+            raise InputError(
+                f"{self._path}, line {self._line(before + place)}: {cells[place]!r} is no time like those"
+                " before it.",
+                hint="Correct it or remove the line.",
+            ) from error
+        return np.array(times, np.int64)
 
 
 def _is_number(cell: str) -> bool:

@@ -197,8 +197,9 @@ class OpcUa:
         await subscription.subscribe_data_change(list(nodes.values()), sampling_interval=period_ms)
 
     def _no_node(self, channel: str, why: str) -> SensorError:
+        node = self._settings.nodes[channel]
         return SensorError(
-            f"The OPC UA server {self._settings.url} does not give {self._settings.nodes[channel]!r}: {why.rstrip('.')}.",
+            f"The OPC UA server {self._settings.url} does not give {node!r}: {why.rstrip('.')}.",
             hint="Look at nodes, at the server's namespaces, and at what its user may read.",
         )
 

@@ -41,9 +41,10 @@ def iso_ns(text: str) -> int:
 
 def _epoch_ns(text: str, unit: int) -> int:
     # Exact, where a double would not hold today's nanoseconds.
+    number: int | Decimal
     try:
-        number = Decimal(text.strip())
-        near = abs(number) < _FURTHEST_NS // unit
+        number = int(text) if text.isdecimal() else Decimal(text.strip())
+        near = -_FURTHEST_NS // unit < number < _FURTHEST_NS // unit
     except InvalidOperation as error:  # no number, or NaN, which is not less than anything
         raise ValueError("it is no number") from error
     if not near:
