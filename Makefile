@@ -8,16 +8,21 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c requi
 DEMO_READY := $(if $(wildcard .venv/ready-dev),.venv/ready-dev,.venv/ready-demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench docs lock clean mosquitto
+.PHONY: help demo test test-pi check fix bench docs coverage lock clean mosquitto
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' Makefile
 
 demo: $(DEMO_READY) ## watch the whole path work: export, agent, broker, collector
 	@$(BIN)/python -m lineside_cli.main demo
 
 test: .venv/ready-dev mosquitto ## run every test, with real brokers and real processes
 	$(BIN)/python -m pytest
+
+# Apart from `test`: it needs root and QEMU, and ten minutes the first time. It caches in LINESIDE_PI_CACHE
+# (~/.cache/lineside-pi); LINESIDE_PI_SUITE=trixie takes the newer Debian.
+test-pi: .venv/ready-dev ## run the agent on emulated Raspberry Pis, and as a service of a booted one
+	$(BIN)/python -m pytest tests/pi
 
 check: .venv/ready-dev ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -34,6 +39,9 @@ bench: .venv/ready-dev mosquitto ## run the benchmarks
 
 docs: .venv/ready-dev ## write docs/schema and docs/asyncapi.json from the message types
 	$(BIN)/python -m lineside_contract.schemas docs
+
+coverage: .venv/ready-dev ## write docs/coverage.md: every scikit-learn estimator through the export
+	PYTHONPATH=tests/export $(BIN)/python -W ignore -m sklearn_coverage --output docs/coverage.md
 
 lock: .venv/ready-dev ## pin the newest versions of everything in requirements-dev.lock
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install uv
