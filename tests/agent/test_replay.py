@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import START_NS, FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineside_agent.clock import Signal
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
+from lineside_agent.sensors.csv_file import CsvFile
 from lineside_agent.sensors.replay import Settings
 from lineside_contract.errors import InputError
 
@@ -284,3 +287,40 @@ def test_a_recording_of_a_real_pump_is_replayed() -> None:
     stamps = np.concatenate([block.timestamps for block in blocks])
     assert clock.seconds == pytest.approx((stamps.max() - stamps[0]) / S)
     assert np.isfinite(np.concatenate([block.values for block in blocks])).all()
+
+
+CELLS = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True).map(str),
+    st.sampled_from(
+        ["", " ", " 7 ", "1_0", "1e400", "-0", "\u0663", "nan", "0x10", "x", '"2"', '"a,1"', '"', "1,2"]
+    ),
+    st.integers(-(2**70), 2**70).map(str),
+)
+STAMPS = st.one_of(
+    st.integers(10**12, 2 * 10**12).map(str),
+    st.sampled_from(["", "1700000000000.5", " 1700000000001", "1_7", "1e12", "nan", "9" * 60, "2020-01-01"]),
+)
+
+
+@given(
+    st.lists(st.tuples(STAMPS.filter(bool), CELLS, CELLS), min_size=1, max_size=8),
+    st.sampled_from(["\n", "\r\n", "\n\n"]),
+)
+def test_lines_taken_at_once_give_what_each_cell_gives(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], end: str
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_text("".join(f"{','.join(row)}{end}" for row in [("t", "a", "b"), *rows]), newline="")
+
+    def read() -> Any:
+        try:
+            file = CsvFile(path, ",", "t", ["a"])
+            found = [(piece.timestamps, piece.values) for piece in file.pieces()]
+        except InputError as error:
+            return str(error)
+        return [[array.tobytes() for array in piece if array is not None] for piece in found]
+
+    at_once = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CsvFile, "_at_once", lambda *_: None)
+        assert read() == at_once

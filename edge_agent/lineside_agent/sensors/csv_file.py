@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias
 
@@ -21,6 +22,7 @@ from lineside_contract.errors import InputError, nearest
 DELIMITERS = (",", ";", "\t")
 NO_TIMESTAMP = "none"
 _PIECE_ROWS = 4096
+_LONGEST_TIME = 48  # characters
 _SAMPLE_ROWS = 100  # how many rows tell which columns are numbers
 
 _Row: TypeAlias = list[str]
@@ -87,12 +89,51 @@ class CsvFile:
     def pieces(self) -> Iterator[Piece]:
         """Read the file from its beginning. Raises InputError naming the line and the column."""
         self._require_columns()
-        with self._rows() as reader:
-            next(reader, None)
-            rows, before = filter(None, reader), 0
-            while taken := list(islice(rows, _PIECE_ROWS)):
-                yield self._piece(before, taken)
-                before += len(taken)
+        with self._text() as text:
+            next(csv.reader(text, delimiter=self._delimiter), None)
+            before = 0
+            while lines := list(islice(text, _PIECE_ROWS)):
+                piece = self._at_once(lines)
+                if piece is None:
+                    yield from self._row_by_row(chain(lines, text), before)
+                    return
+                yield piece
+                before += len(piece.values)
+
+    def _at_once(self, lines: list[str]) -> Piece | None:
+        """Return the numbers of lines that are as plain as most; None if they must be looked at one by one."""
+        text = "".join(lines)
+        if self._codes or '"' in text or text.isspace():
+            return None
+        try:
+            table = np.loadtxt(lines, self._plain, delimiter=self._delimiter, comments=None, ndmin=1)
+            times = None
+            if self._time is not None and self._reader is not None:
+                cells = table[str(self._time)].tolist()
+                if max(map(len, cells)) == _LONGEST_TIME:
+                    return None  # it may be longer
+                times = np.array(list(map(self._reader, cells)), np.int64)
+            values = np.empty((len(table), len(self._columns)), np.float32)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
+                for place, column in enumerate(self._columns):
+                    values[:, place] = table[str(column)]
+        except ValueError:
+            return None
+        return Piece(times, values)
+
+    @cached_property
+    def _plain(self) -> np.dtype[Any]:
+        """One field for each column, named by its place: a time as text, a channel as a number."""
+        kinds = dict.fromkeys(range(len(self._header)), "U1") | dict.fromkeys(self._columns, "f8")
+        if self._time is not None:
+            kinds[self._time] = f"U{_LONGEST_TIME}"
+        return np.dtype([(str(index), kind) for index, kind in kinds.items()])
+
+    def _row_by_row(self, lines: Iterable[str], before: int) -> Iterator[Piece]:
+        rows = filter(None, csv.reader(lines, delimiter=self._delimiter))
+        while taken := list(islice(rows, _PIECE_ROWS)):
+            yield self._piece(before, taken)
+            before += len(taken)
 
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
