@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineside_contract.errors import InputError
+from lineside_export import boosters
+from lineside_export.boosters import files
 from lineside_export.trees.inside import check_trees, parts
 
 # Types of scikit-learn's own that skops leaves to the user. They hold numbers and names and run nothing when
@@ -56,19 +58,19 @@ class Loaded(NamedTuple):
 
 
 def load_model(path: Path, trust: Trust) -> Loaded:
-    """Read a fitted estimator from a skops file, or from a pickle if that is trusted.
+    """Read a fitted estimator from a skops file, a booster's own file, or a pickle if that is trusted.
 
     Raises InputError if the file is neither, is not trusted, or holds something that cannot predict.
     """
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(files.START_BYTES)
     except OSError as error:
         raise InputError(f"The model {path} cannot be read: {error.strerror}.") from error
     read = _reader(path, start)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = read(path, trust)
+        model = boosters.adopt(read(path, trust))
     _check_model(model, path)
     check_trees(model)
     _number_columns(model)
@@ -80,6 +82,8 @@ def _reader(path: Path, start: bytes) -> Callable[[Path, Trust], Any]:
         return _read_skops
     if start.startswith(_PICKLE_STARTS) or path.suffix in _PICKLE_SUFFIXES:
         return _read_pickle
+    if (name := files.library_of(start)) is not None:
+        return lambda path, _: files.read(path, name)
     raise InputError(
         f"{path} is not a saved scikit-learn model.",
         hint="Save the model with skops.io.dump(model, 'model.skops').",

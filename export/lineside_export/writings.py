@@ -10,7 +10,7 @@ import onnx
 from lineside_agent.model import Model
 from lineside_contract.errors import BundleError, InputError
 from lineside_contract.manifest import Outputs
-from lineside_export import schema
+from lineside_export import boosters, schema
 from lineside_export.candidates import COMPACT, ORIGINAL, REWRITTEN, Variant
 from lineside_export.convert import INPUT, convert
 from lineside_export.convert.sklearn import convert_steps
@@ -51,7 +51,10 @@ def writings(subject: Subject) -> list[Writing]:
     compact = _compact(subject)
     rewritten = _rewritten(subject)
     own = compact or rewritten
-    nodes = node_count(taken_apart(subject.model)[1])
+    last = taken_apart(subject.model)[1]
+    if compact is not None and boosters.library(last) is not None:
+        return [compact]
+    nodes = node_count(last)
     if compact is not None and nodes > MOST_NODES:
         reason = f"not tried: skl2onnx takes minutes for {nodes:,} nodes"
         return [compact, Writing(Variant(ORIGINAL, None, reason))]
@@ -71,6 +74,8 @@ def _compact(subject: Subject) -> Writing | None:
     try:
         found = write(subject.model, subject.schema, INPUT, partial(convert_steps, schema=subject.schema))
     except InputError:  # a step before the trees: converting the whole says which
+        if boosters.library(taken_apart(subject.model)[1]) is not None:
+            raise
         return None
     return None if found is None else Writing(Variant(COMPACT, found))
 

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_export.trees.ensemble import Ensemble, Link, Nodes
+from lineside_export import boosters
+from lineside_export.trees.ensemble import Ensemble, Link, Nodes, with_table
 from lineside_export.trees.histogram import histogram_boosting
 
 _EULER = float(np.euler_gamma)
 
 
 def extract(model: Any) -> Ensemble | None:
-    """Return a fitted estimator's trees, or None if it is no tree ensemble that Lineside writes itself."""
+    """Return a fitted estimator's trees, or None if it is no tree ensemble that Lineside writes itself.
+
+    Raises InputError for a model of XGBoost, LightGBM or CatBoost that trees cannot say.
+    """
     family = type(model)
     if not family.__module__.startswith("sklearn."):
-        return None
+        return boosters.trees(model)
     function = _FAMILIES.get(family.__name__)
     return function(model) if function else None
 
@@ -96,7 +100,7 @@ def _classifier(model: Any) -> Ensemble | None:
     if classes == 2:
         target = np.zeros(len(votes), np.int64)
         return Ensemble(nodes, target, votes[:, 1] - 0.5, 1, "binary", average=True)
-    return _with_table(nodes, votes, "probabilities")
+    return with_table(nodes, votes, "probabilities")
 
 
 def _regressor(model: Any) -> Ensemble:
@@ -104,7 +108,7 @@ def _regressor(model: Any) -> Ensemble:
     nodes = _forest_nodes(model, trees)
     values = np.concatenate([tree.value[:, :, 0] for tree in trees])
     if values.shape[1] > 1:
-        return _with_table(nodes, values, "values")
+        return with_table(nodes, values, "values")
     target = np.zeros(len(values), np.int64)
     if len(trees) == 1:
         return Ensemble(nodes, target, values[:, 0], 1, "values")
@@ -112,17 +116,6 @@ def _regressor(model: Any) -> Ensemble:
     middle = values[~nodes.inner, 0].mean()
     weight = (values[:, 0] - middle) / len(trees)
     return Ensemble(nodes, target, weight, 1, "values", base=np.array([middle]))
-
-
-def _with_table(nodes: Nodes, values: NDArray[np.float64], link: Link) -> Ensemble:
-    """Leaves that hold several numbers: a node has room for one, so it names a row of a table instead."""
-    leaves = np.flatnonzero(~nodes.inner)
-    table, rows = np.unique(values[leaves].astype(np.float32), axis=0, return_inverse=True)
-    index = np.zeros(len(values))
-    index[leaves] = rows.ravel()
-    counts = np.diff([*nodes.roots, len(values)])
-    tree = np.repeat(np.arange(len(counts)), counts)
-    return Ensemble(nodes, tree, index, len(counts), link, average=True, table=table)
 
 
 def _isolation_forest(model: Any) -> Ensemble:

@@ -26,7 +26,7 @@ def fold(ensemble: Ensemble, steps: Sequence[Any], features: int) -> Ensemble | 
     """Return an ensemble that takes what the steps take, or None if they cannot be folded into it."""
     if not steps:
         return ensemble
-    if ensemble.categories or not all(_foldable(step) for step in steps):
+    if ensemble.categories or ensemble.absent or not all(_foldable(step) for step in steps):
         return None
     missing = _transform(steps, np.full((1, features), np.nan), ensemble.single)
     if missing.shape[1] != features:  # an imputer drops a feature that it never saw

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_contract.errors import InputError
+from lineside_export.trees.ensemble import Nodes
 
 _NOT_FOLLOWED = (type, ModuleType, FunctionType, str, bytes)
 
@@ -84,6 +85,22 @@ def _check(
     ordered = all((side > parents).all() and (side < len(inner)).all() for side in children)
     if not ordered or (feature < 0).any() or (feature >= features).any():
         raise _damaged()
+
+
+def check_nodes(nodes: Nodes, features: int) -> None:
+    """Raise InputError if a walk down the trees could leave them, go round or ask for no feature."""
+    seen = np.zeros(len(nodes.feature), bool)
+    level = nodes.roots
+    while len(level):
+        if (level < 0).any() or (level >= len(seen)).any() or len(np.unique(level)) != len(level):
+            raise _damaged()
+        if seen[level].any():
+            raise _damaged()
+        seen[level] = True
+        inner = level[nodes.left[level] >= 0]
+        if (nodes.feature[inner] < 0).any() or (nodes.feature[inner] >= features).any():
+            raise _damaged()
+        level = np.concatenate([nodes.left[inner], nodes.right[inner]])
 
 
 def _damaged() -> InputError:

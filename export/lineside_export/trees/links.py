@@ -69,6 +69,16 @@ def _values(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> No
     steps.give(_VALUES, onnx.TensorProto.FLOAT, width)
 
 
+def _sigmoid(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
+    _values(steps, steps.add("Sigmoid", [source], "shares"), ensemble, schema)
+
+
+def _square(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
+    """The square, with the sum's own sign: what undoes a root of the target."""
+    size = steps.add("Abs", [source], "size")
+    _values(steps, steps.add("Mul", [source, size], "squares"), ensemble, schema)
+
+
 def _exp(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
     _values(steps, steps.add("Exp", [source], "powers"), ensemble, schema)
 
@@ -110,6 +120,14 @@ def _softmax(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> N
     steps.give(_PROBABILITIES, onnx.TensorProto.FLOAT, len(schema.classes))
 
 
+def _one_against_rest(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
+    """Each class by itself: the probabilities need not sum to 1."""
+    del ensemble
+    _label(steps, source, schema)
+    steps.add("Sigmoid", [source], _PROBABILITIES)
+    steps.give(_PROBABILITIES, onnx.TensorProto.FLOAT, len(schema.classes))
+
+
 def _outlier(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:
     """scikit-learn's decision function: minus the score, minus the offset; negative for an outlier."""
     del schema
@@ -147,10 +165,13 @@ def _finish(steps: Steps, source: str, name: str) -> None:
 _LINKS: dict[Link, Callable[[Steps, str, Ensemble, Schema], None]] = {
     "values": _values,
     "exp": _exp,
+    "sigmoid": _sigmoid,
+    "square": _square,
     "probabilities": _probabilities,
     "binary": _binary,
     "logistic": _logistic,
     "logistic last": _logistic,
     "softmax": _softmax,
+    "one against rest": _one_against_rest,
     "outlier": _outlier,
 }

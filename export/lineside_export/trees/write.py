@@ -11,12 +11,13 @@ from onnx import helper
 
 from lineside_export.schema import Schema
 from lineside_export.trees.encode import DOMAIN, node
-from lineside_export.trees.ensemble import Categorical, Ensemble
+from lineside_export.trees.ensemble import Ensemble
 from lineside_export.trees.extract import extract
 from lineside_export.trees.fold import fold
 from lineside_export.trees.inside import Split
 from lineside_export.trees.links import Steps, link
 from lineside_export.trees.packing import message
+from lineside_export.trees.readings import readings
 from lineside_export.trees.shrink import round_down, shrink
 
 # A TreeEnsemble needs ai.onnx.ml 5 (onnx 1.16), which has IR version 10.
@@ -84,8 +85,7 @@ def _model(ensemble: Ensemble, schema: Schema, before: onnx.GraphProto, source: 
     """Join the graph before the trees, the trees and the graph after: protobuf's messages join end to end."""
     before.name = schema.estimator
     steps = Steps()
-    if ensemble.categories:
-        source = _sides(steps, ensemble.categories, source)
+    source = readings(steps, ensemble, source)
     after = link(ensemble, schema)
     trees = node(ensemble, shrink(ensemble), source, after.sums)
     graph = [
@@ -98,30 +98,3 @@ def _model(ensemble: Ensemble, schema: Schema, before: onnx.GraphProto, source: 
     header = onnx.ModelProto(ir_version=_IR_VERSION, producer_name="lineside", opset_import=imports)
     head: bytes = header.SerializeToString()
     return head + message(_GRAPH, b"".join(graph))
-
-
-def _sides(steps: Steps, categories: Sequence[Categorical], source: str) -> str:
-    """Look up on which side of every categorical split a row is, as further columns of the input.
-
-    A tree could test membership itself (BRANCH_MEMBER), but onnxruntime does not agree with itself there: 1.22
-    answers wrong for sets that hold 0, later ones take 2.5 for 2.
-    """
-    found = []
-    for each in categories:
-        name = f"category_{each.feature}"
-        column = steps.constant(f"{name}_index", np.array(each.feature))
-        value = steps.add("Gather", [source, column], f"{name}_value", axis=1)
-        code = steps.add(
-            "LabelEncoder",
-            [value],
-            f"{name}_code",
-            domain=DOMAIN,
-            keys_floats=each.keys,
-            values_int64s=np.arange(1, len(each.keys) + 1),
-            default_int64=0,
-        )
-        table = steps.constant(f"{name}_sides", each.sides)
-        found.append(steps.add("Gather", [table, code], f"{name}_column", axis=0))
-    sides = steps.add("Concat", found, "category_sides", axis=1) if len(found) > 1 else found[0]
-    numbers = steps.add("Cast", [sides], "category_numbers", to=onnx.TensorProto.FLOAT)
-    return steps.add("Concat", [source, numbers], "input_and_categories", axis=1)
