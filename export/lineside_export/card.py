@@ -84,12 +84,12 @@ def _metrics(manifest: Manifest, evidence: Evidence) -> str:
         (manifest.metric, manifest.metric_original or 0.0, manifest.metric_exported or 0.0)
     ]
     rows = [[name, f"{original:.4f}", f"{exported:.4f}"] for name, original, exported in metrics]
-    return _table(["on held-back rows", "scikit-learn", "exported"], rows)
+    return _table(["on held-back rows", "original", "exported"], rows)
 
 
 def _checks(manifest: Manifest, verification: Verification) -> str:
     text = (
-        "The exact export (float32, or compact trees) was held against scikit-learn on "
+        "The exact export (float32, or compact trees) was held against the original on "
         f"{verification.rows} rows of the data and on "
         f"{verification.made} rows made to hurt (extremes, zeros, tree thresholds and their neighbours): "
         f"{STATED}. {verification.ties} of these rows are ties, where either label is right."

@@ -246,7 +246,7 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     judging.add_argument(
         "--allow-mismatch",
         action="store_true",
-        help="write the bundle although it answers otherwise than scikit-learn; its card says so",
+        help="write the bundle although it answers otherwise than the original; its card says so",
     )
 
 

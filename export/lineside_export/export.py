@@ -21,8 +21,9 @@ from lineside_export import card
 from lineside_export.assemble import Judgement, make_golden, make_manifest
 from lineside_export.candidates import Variant, variants
 from lineside_export.features.agree import check_channels, check_window
-from lineside_export.load import load_model
+from lineside_export.load import Loaded, load_model
 from lineside_export.measure import Measured, Truth, measure
+from lineside_export.networks.files import open_file
 from lineside_export.pick import pick
 from lineside_export.settings import Settings, destination
 from lineside_export.signing.keys import load_private_key
@@ -64,14 +65,14 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     where = destination(settings)
     signing = _signing(settings.sign_key)
     report("loading the model")
-    loaded = load_model(settings.model, settings.trust)
+    loaded = _load(settings)
     check_window(loaded.model, settings.window.length, settings.rate_hz)
     report("reading the rows")
     subject = prepare(loaded.model, settings)
     check_channels(loaded.model, subject.data.channels)
     report("converting to ONNX")
     found = writings(subject)
-    report("comparing with scikit-learn")
+    report("comparing with the original")
     exact = sound(subject, found, trials(subject, settings.seed), allow=settings.allow_mismatch)
     outputs, verification = exact.outputs, exact.verification
     report("writing it in every way")
@@ -92,6 +93,14 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     notes = [*signing.notes, *loaded.notes, *_notes(subject, verification)]
     path = None if settings.dry_run else where.path
     return Exported(manifest, path, text, notes, judgement.chosen, judged_by)
+
+
+def _load(settings: Settings) -> Loaded:
+    trusted = settings.trust.pickle
+    network = open_file(settings.model, settings.meaning, settings.window.length, trusted=trusted)
+    if network is None:
+        return load_model(settings.model, settings.trust)
+    return Loaded(network, network.notes)
 
 
 def _ways(exact: Sound, subject: Subject, device: str) -> list[Variant]:

@@ -86,7 +86,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.metric_original is not None and manifest.metric_exported is not None:
         yield (
             manifest.metric,
-            f"{manifest.metric_exported:.4f} (scikit-learn: {manifest.metric_original:.4f}) "
+            f"{manifest.metric_exported:.4f} (original: {manifest.metric_original:.4f}) "
             f"on {manifest.rows_held_back} rows",
         )
     yield "files", ", ".join(f"{name} {entry.bytes:,} bytes" for name, entry in manifest.files.items())

@@ -10,12 +10,15 @@ import onnx
 import onnxruntime
 
 from lineside_contract.errors import BundleError, InputError
-from lineside_export.schema import Schema
+from lineside_export.schema import Described, Schema
 
 # The graph's one input: float32, shape (n, features).
 INPUT = "input"
-# By the top package of the model's class. A new framework is one file and one line.
-CONVERTERS = {"sklearn": "lineside_export.convert.sklearn"}
+# By the top package of the model's class, or "network". A new framework is one file and one line.
+CONVERTERS = {
+    "network": "lineside_export.convert.network",
+    "sklearn": "lineside_export.convert.sklearn",
+}
 
 
 class Converter(Protocol):
@@ -32,7 +35,7 @@ class Converter(Protocol):
 
 def convert(model: Any, schema: Schema) -> onnx.ModelProto:
     """Write a model as an ONNX graph that onnxruntime loads. Raises InputError."""
-    framework = type(model).__module__.partition(".")[0]
+    framework = "network" if isinstance(model, Described) else type(model).__module__.partition(".")[0]
     converter: Converter = importlib.import_module(CONVERTERS.get(framework, CONVERTERS["sklearn"]))
     graph = converter.convert(model, schema)
     _state_shapes(graph, schema)

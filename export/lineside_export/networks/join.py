@@ -21,11 +21,15 @@ _OWN_NAMES = frozenset({INPUT, LABEL, COLUMNS, SCORES, VALUES})
 
 
 class Parts(NamedTuple):
-    """Which of a network's outputs answers, in how many columns, and which is its label if it gives one itself."""
+    """Which of a network's outputs answers, and which is its label if it gives one itself.
+
+    columns: how many numbers each row has; flat: whether they are the only axis beside that of the rows.
+    """
 
     answering: int
     label: int | None
     columns: int
+    flat: bool
 
 
 def join(model: onnx.ModelProto, arranged: Arrangement, head: Head, parts: Parts) -> onnx.ModelProto:
@@ -39,9 +43,7 @@ def join(model: onnx.ModelProto, arranged: Arrangement, head: Head, parts: Parts
     if head.task == "outlier" and len(arranged.shape) > 1:
         flat = after.add("Reshape", entered, after.constant(np.array([0, arranged.features])))
     label = None if parts.label is None else outputs[parts.label].name
-    heads.write(
-        head, after, _columns(after, outputs[parts.answering], parts.columns), parts.columns, (flat, label)
-    )
+    heads.write(head, after, _columns(after, outputs[parts.answering], parts), parts.columns, (flat, label))
     every = [*before.proto.node, *model.graph.node, *after.proto.node]
     stored = [*before.proto.initializer, *model.graph.initializer, *after.proto.initializer]
     kept = _needed(every, [output.name for output in after.proto.output])
@@ -80,9 +82,12 @@ def _enter(graph: Graph, arranged: str, given: onnx.ValueInfoProto) -> None:
     )
 
 
-def _columns(graph: Graph, output: onnx.ValueInfoProto, count: int) -> str:
-    """Add what makes float32 (rows, count) of the network's output, and return its name."""
-    found = graph.add("Reshape", output.name, graph.constant(np.array([0, count])))
+def _columns(graph: Graph, output: onnx.ValueInfoProto, parts: Parts) -> str:
+    """Add what makes float32 (rows, columns) of the network's output, and return its name."""
+    if parts.flat:
+        found = graph.add("Identity", output.name)
+    else:
+        found = graph.add("Reshape", output.name, graph.constant(np.array([0, parts.columns])))
     if output.type.tensor_type.elem_type == TensorProto.FLOAT:
         return found
     return graph.add("Cast", found, to=TensorProto.FLOAT)

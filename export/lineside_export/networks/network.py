@@ -33,7 +33,7 @@ _METADATA = ("classes", "labels", "class_names", "names")
 
 
 class Source(NamedTuple):
-    """A network as it comes: checked, with what runs the original, and what to call it (ONNX, or a module's class).
+    """A network as it comes: checked, with what runs the original, what to call it, and what to tell its reader.
 
     steady: the original as onnxruntime runs it unoptimised, if that may answer otherwise than `run`.
     """
@@ -41,6 +41,7 @@ class Source(NamedTuple):
     model: onnx.ModelProto
     run: Run
     kind: str
+    notes: list[str]
     steady: Run | None = None
 
 
@@ -55,11 +56,11 @@ class Network:
         answering, label = _answering(model, meaning)
         tried = sample(source.run, self._arrangement.shape)
         count = _columns(tried.expected[answering], len(tried.rows))
-        self._parts = Parts(answering, label, count)
+        self._parts = Parts(answering, label, count, tried.expected[answering].ndim == 2)
         output = _output(model, self._parts)
         self.head = heads.head(output, meaning, self._arrangement.features)
         found = modern(model, self._arrangement.shape, tried)
-        self.notes = found.notes
+        self.notes = [*source.notes, *found.notes]
         self.quantized = is_quantized(found.model)
         if self.quantized:
             self.notes.append("The network is quantized already: it is exported as it is.")
@@ -88,7 +89,7 @@ class Network:
     def _piece(self, inputs: NDArray[np.float32], run: Run) -> Answers:
         given = self._arrangement.arrange(inputs)
         found = run(given)
-        answering, label_at, count = self._parts
+        answering, label_at, count, _ = self._parts
         label = None if label_at is None else found[label_at]
         columns = found[answering].reshape(len(inputs), count)
         return heads.answer(self.head, columns, given.reshape(len(inputs), -1), label)

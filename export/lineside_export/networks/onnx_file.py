@@ -17,6 +17,10 @@ from lineside_export.networks.modern import is_quantized, session
 from lineside_export.networks.network import Network, Source
 from lineside_export.networks.read import read
 
+_ORIGINAL = (
+    "The original that every version is held against is the file itself, run by onnxruntime unoptimised."
+)
+
 
 def open_network(path: Path, meaning: Meaning, length: int, *, trusted: bool = False) -> Network:
     """Read an ONNX file as a network for windows of `length` readings. Raises InputError.
@@ -29,9 +33,9 @@ def open_network(path: Path, meaning: Meaning, length: int, *, trusted: bool = F
     level = onnxruntime.GraphOptimizationLevel
     plain = Runner(model, level.ORT_DISABLE_ALL)
     if not is_quantized(model):
-        return Network(Source(model, plain, "ONNX"), meaning, length)
+        return Network(Source(model, plain, "ONNX", [_ORIGINAL]), meaning, length)
     # Unoptimised, onnxruntime runs it in float32: the same but for roundings of a whole step.
-    return Network(Source(model, Runner(model, level.ORT_ENABLE_ALL), "ONNX", plain), meaning, length)
+    return Network(Source(model, Runner(model, level.ORT_ENABLE_ALL), "ONNX", [], plain), meaning, length)
 
 
 class Runner:
@@ -61,7 +65,8 @@ class Runner:
             for at in range(0, len(rows), step):
                 piece = rows[at : at + step]
                 padded = np.resize(piece, (step, *piece.shape[1:]))
-                found.append([each[: len(piece)] for each in self._session.run(None, {self._name: padded})])
+                answers = self._session.run(None, {self._name: padded})
+                found.append([np.atleast_1d(each)[: len(piece)] for each in answers])
         except Exception as error:
             text = str(error).strip().splitlines()[0]
             raise InputError(

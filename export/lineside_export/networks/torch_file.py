@@ -56,7 +56,7 @@ def open_network(path: Path, meaning: Meaning, length: int, *, trusted: bool) ->
         program = _program(path, meaning)
         model = _as_onnx(program, path)
     name = type(program.module).__name__ if path.suffix != ".pt2" else "PyTorch"
-    return Network(Source(model, _Runner(program), name), meaning, length)
+    return Network(Source(model, _Runner(program), name, []), meaning, length)
 
 
 def _program(path: Path, meaning: Meaning) -> Program:

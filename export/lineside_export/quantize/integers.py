@@ -65,8 +65,8 @@ def static(source: Source, kind: Static) -> Calibrated:
     """Store weights and activations as int8, with scales from the source's rows, as QDQ.
 
     The ranges are found in whichever way leaves the most signal in the outputs. If that is not ENOUGH, the layers
-    that make the most noise for the bytes that they save stay float32, their weights stored as int8: partial
-    quantization, as in section 6.1 of Wu et al. (see ranges). Raises what the quantizer does.
+    that make the most noise for the bytes that they save stay float32: partial quantization, as in section 6.1 of Wu
+    et al. (see ranges). Weights of what stays float32 are stored as int8. Raises what the quantizer does.
     """
     found, failures = [], []
     for name in ranges.CALIBRATIONS:
@@ -81,9 +81,7 @@ def static(source: Source, kind: Static) -> Calibrated:
 
 
 def _judged(source: Source, kind: Static, calibration: str, left_out: Collection[str]) -> Calibrated:
-    graph = _quantized(source, kind, calibration, left_out)
-    if left_out:
-        graph = weights.int8(graph)
+    graph = weights.int8(_quantized(source, kind, calibration, left_out))
     snr = signal_to_noise(source.answers, answers(graph, source.rows))
     return Calibrated(graph, calibration, snr, tuple(left_out))
 
