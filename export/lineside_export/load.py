@@ -166,8 +166,14 @@ def _number_columns(model: Any) -> None:
         indices = getattr(part, "_transformer_to_input_indices", None)
         if indices is not None:
             part.transformers_ = [
-                (name, step, list(indices.get(name, columns))) for name, step, columns in part.transformers_
+                (name, step, _numbers(columns, indices.get(name, columns)))
+                for name, step, columns in part.transformers_
             ]
+
+
+def _numbers(columns: Any, indices: Any) -> Any:
+    """Return columns by number: a list, or one alone if it was named alone, which gives the step one axis only."""
+    return int(indices[0]) if isinstance(columns, str | int) else list(indices)
 
 
 def _version_notes(caught: list[warnings.WarningMessage]) -> list[str]:

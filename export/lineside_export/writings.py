@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 import onnx
+import onnxruntime
 
 from lineside_agent.model import Model
 from lineside_contract.errors import BundleError, InputError
@@ -20,6 +21,7 @@ from lineside_export.subject import Subject
 from lineside_export.trees.extract import node_count
 from lineside_export.trees.write import taken_apart, write
 from lineside_export.verify import Trials, Verification, refusal, verify
+from lineside_export.wrapped.write import write as write_wrapped
 
 # skl2onnx writes some ten thousand nodes a second, and its graph is only there to be compared with.
 MOST_NODES = 200_000
@@ -48,10 +50,12 @@ class Sound(NamedTuple):
 
 def writings(subject: Subject) -> list[Writing]:
     """Write a model in every exact way, what others are compared with first. Raises InputError if there is none."""
+    if (joined := _joined(subject)) is not None:
+        return [joined]
     compact = _compact(subject)
     rewritten = _rewritten(subject)
     own = compact or rewritten
-    last = taken_apart(subject.model)[1]
+    last = taken_apart(subject.coded)[1]
     if compact is not None and boosters.library(last) is not None:
         return [compact]
     nodes = node_count(last)
@@ -59,7 +63,7 @@ def writings(subject: Subject) -> list[Writing]:
         reason = f"not tried: skl2onnx takes minutes for {nodes:,} nodes"
         return [compact, Writing(Variant(ORIGINAL, None, reason))]
     try:
-        graph = convert(subject.model, subject.schema)
+        graph = convert(subject.coded, subject.schema)
     except InputError as error:
         if own is None:
             raise
@@ -70,11 +74,27 @@ def writings(subject: Subject) -> list[Writing]:
     return [plain] if compact is None else [plain, compact]
 
 
+def _joined(subject: Subject) -> Writing | None:
+    """Write a model that wraps others; None if it does not, or if only skl2onnx can."""
+    try:
+        found = write_wrapped(subject.coded, subject.schema, INPUT, len(subject.targets))
+    except (InputError, NotImplementedError) as error:
+        try:
+            convert(subject.coded, subject.schema)
+        except InputError:
+            if isinstance(error, InputError):
+                raise error from None
+            name = subject.schema.estimator
+            raise InputError(f"{name} cannot be exported: {error}.", hint="Use another estimator.") from error
+        return None
+    return None if found is None else Writing(Variant(REWRITTEN, found.SerializeToString()), found)
+
+
 def _compact(subject: Subject) -> Writing | None:
     try:
-        found = write(subject.model, subject.schema, INPUT, partial(convert_steps, schema=subject.schema))
+        found = write(subject.coded, subject.schema, INPUT, partial(convert_steps, schema=subject.schema))
     except InputError:  # a step before the trees: converting the whole says which
-        if boosters.library(taken_apart(subject.model)[1]) is not None:
+        if boosters.library(taken_apart(subject.coded)[1]) is not None:
             raise
         return None
     return None if found is None else Writing(Variant(COMPACT, found))
@@ -84,7 +104,7 @@ def _rewritten(subject: Subject) -> Writing | None:
     prepare = partial(convert_steps, schema=subject.schema)
     try:
         found, apart = (
-            rewrite(subject.model, subject.schema, INPUT, prepare, apart=each) for each in (False, True)
+            rewrite(subject.coded, subject.schema, INPUT, prepare, apart=each) for each in (False, True)
         )
     except InputError:  # a step before the model: converting the whole says which
         return None
@@ -123,6 +143,11 @@ def _attempt(subject: Subject, writing: Writing, outputs: Outputs, asked: Trials
         return verify(subject, Model(writing.model, INPUT, outputs), asked)
     except BundleError as error:
         return Verification(0, 0, 0, error.message)
+    except Exception as error:  # onnxruntime's errors share no base class
+        text = str(error).strip().splitlines()[0]
+        return Verification(
+            0, 0, 0, f"The exported model fails in onnxruntime {onnxruntime.__version__}: {text}."
+        )
 
 
 def _output_names(found: list[Writing]) -> list[str]:

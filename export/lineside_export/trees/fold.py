@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,28 +22,50 @@ _LARGEST = np.finfo(np.float32).max
 _SIGN = np.int64(-(2**31))
 
 
+class Splits(NamedTuple):
+    """Splits of some nodes, by their arrays in Nodes."""
+
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    missing_left: NDArray[np.bool_]
+
+
 def fold(ensemble: Ensemble, steps: Sequence[Any], features: int) -> Ensemble | None:
     """Return an ensemble that takes what the steps take, or None if they cannot be folded into it."""
     if not steps:
         return ensemble
-    if ensemble.categories or ensemble.absent or not all(_foldable(step) for step in steps):
-        return None
-    missing = _transform(steps, np.full((1, features), np.nan), ensemble.single)
-    if missing.shape[1] != features:  # an imputer drops a feature that it never saw
+    if ensemble.categories or ensemble.absent or not all(foldable(step) for step in steps):
         return None
     nodes = ensemble.nodes
     inner = np.flatnonzero(nodes.inner)
-    feature, threshold = nodes.feature[inner], nodes.threshold[inner]
-    moved = np.zeros(len(nodes.threshold))
-    moved[inner] = _boundaries(steps, feature, threshold, features, ensemble.single)
+    splits = Splits(nodes.feature[inner], nodes.threshold[inner], nodes.missing_left[inner])
+    moved = through(steps, splits, features, single=ensemble.single)
+    if moved is None:
+        return None
+    threshold, missing_left = np.zeros(len(nodes.threshold)), nodes.missing_left.copy()
+    threshold[inner], missing_left[inner] = moved.threshold, moved.missing_left
+    return ensemble._replace(nodes=nodes._replace(threshold=threshold, missing_left=missing_left))
+
+
+def through(steps: Sequence[Any], splits: Splits, features: int, *, single: bool) -> Splits | None:
+    """Return the splits of what the steps take, or None if a feature is lost on the way.
+
+    features: how many the steps take and give. single: whether the trees see them as float32.
+    """
+    if not steps:
+        return splits
+    missing = _transform(steps, np.full((1, features), np.nan), single)
+    if missing.shape[1] != features:  # an imputer drops a feature that it never saw
+        return None
+    moved = _boundaries(steps, splits.feature, splits.threshold, features, single)
     # A missing reading goes where the value goes that an imputer puts in its place, if one does.
-    filled = missing[0][feature]
-    missing_left = nodes.missing_left.copy()
-    missing_left[inner] = np.where(np.isnan(filled), missing_left[inner], filled <= threshold)
-    return ensemble._replace(nodes=nodes._replace(threshold=moved, missing_left=missing_left))
+    filled = missing[0][splits.feature]
+    missing_left = np.where(np.isnan(filled), splits.missing_left, filled <= splits.threshold)
+    return splits._replace(threshold=moved, missing_left=missing_left)
 
 
-def _foldable(step: Any) -> bool:
+def foldable(step: Any) -> bool:
+    """Tell whether a step moves each feature by itself, and never swaps two values."""
     family = type(step)
     if family.__name__ not in _FOLDED or not family.__module__.startswith("sklearn."):
         return False

@@ -10,10 +10,10 @@ import onnx
 from onnx import helper
 
 from lineside_export.schema import Schema
+from lineside_export.trees.branches import fold_steps
 from lineside_export.trees.encode import DOMAIN, node
 from lineside_export.trees.ensemble import Ensemble
 from lineside_export.trees.extract import extract
-from lineside_export.trees.fold import fold
 from lineside_export.trees.inside import Split
 from lineside_export.trees.links import Steps, link
 from lineside_export.trees.packing import message
@@ -29,17 +29,19 @@ _GRAPH, _GRAPH_NODE = 7, 1
 Prepare: TypeAlias = Callable[[Sequence[Any]], onnx.ModelProto]
 
 
-def write(model: Any, schema: Schema, source: str, prepare: Prepare) -> bytes | None:
+def write(model: Any, schema: Schema, source: str, prepare: Prepare, *, raw: bool = False) -> bytes | None:
     """Return a model file whose input is `source`, or None if the last step is no tree ensemble known here.
 
-    Scalers and imputers before the trees go into their thresholds; `prepare` writes any other step. Raises
-    whatever `prepare` raises.
+    Scalers and imputers before the trees go into their thresholds; `prepare` writes any other step. `raw`: give the
+    sums of a boosting's leaves instead of its label and probabilities. Raises whatever `prepare` raises.
     """
     before, last = taken_apart(model)
     ensemble = extract(last)
     if ensemble is None or schema.features is None:
         return None
-    folded = fold(ensemble, before, schema.features)
+    if raw:
+        ensemble = ensemble._replace(link="values")
+    folded = fold_steps(ensemble, before, schema.features)
     if folded is not None:
         return _model(folded, schema, _inputs(source, schema.features), source)
     graph = prepare(before).graph
@@ -54,7 +56,7 @@ def seen_splits(model: Any, features: int) -> list[Split] | None:
     """Return where a model's trees divide its own input, or None if it has no trees that can be told of."""
     before, last = taken_apart(model)
     ensemble = extract(last)
-    folded = None if ensemble is None else fold(ensemble, before, features)
+    folded = None if ensemble is None else fold_steps(ensemble, before, features)
     if folded is None:
         return None
     nodes = folded.nodes

@@ -18,7 +18,7 @@ _ALONE = ("estimator_", "regressor_")
 
 
 def inner_splits(model: Any, features: int) -> list[Split] | None:
-    """Return where the trees of a model and of its members divide its own input, None if there are none to tell of."""
+    """Return where the trees of a model, or of its members, divide its own input; None if that is not known."""
     before, last = taken_apart(model)
     if type(last).__name__ not in FAMILIES:
         return seen_splits(model, features)

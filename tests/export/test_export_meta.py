@@ -1,0 +1,340 @@
+"""Models that wrap others: every one exact, with trees, products and other wrappers inside."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.feature_selection import RFE, RFECV, SelectFromModel
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression, RANSACRegressor, Ridge
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from lineside_agent.model import Answers, Model
+from lineside_contract.manifest import Channel
+from lineside_export.ask import ask
+from lineside_export.convert import INPUT
+from lineside_export.dataset import Dataset, Rows
+from lineside_export.schema import describe
+from lineside_export.subject import Subject
+from lineside_export.verify import trials
+from lineside_export.writings import sound, writings
+
+WORDS = np.array(["bad", "good", "ugly"], object)
+
+
+def _forest(**options: object) -> RandomForestClassifier:
+    return RandomForestClassifier(8, max_depth=5, random_state=0, **options)
+
+
+def _trees() -> RandomForestRegressor:
+    return RandomForestRegressor(8, max_depth=5, random_state=0)
+
+
+def _line() -> LogisticRegression:
+    return LogisticRegression()
+
+
+def _three() -> list[tuple[str, BaseEstimator]]:
+    return [("a", _forest()), ("b", _line()), ("c", GaussianNB())]
+
+
+class Exact(NamedTuple):
+    """An exported model, as it answers."""
+
+    answers: Answers
+    ways: list[str]
+
+
+def exact(model: BaseEstimator, rows: np.ndarray) -> Exact:
+    """Write a model in every exact way, hold each against the original, and let the first answer rows."""
+    inputs = rows.astype(np.float32)
+    schema = describe(model)._replace(features=rows.shape[1])
+    names = tuple(f"c{index}" for index in range(rows.shape[1]))
+    data = Dataset(names, inputs, inputs, None, np.arange(len(rows)))
+    channels = tuple(Channel(name=name) for name in names)
+    targets: tuple[str, ...] = ()
+    if schema.task == "regression":
+        width = np.asarray(model.predict(inputs[:2])).reshape(2, -1).shape[1]
+        targets = tuple(f"y{index}" for index in range(width))
+    half = len(rows) // 2
+    parts = Rows(np.arange(half), np.arange(half, len(rows)))
+    subject = Subject(model, model, schema, channels, data, parts, targets)
+    written = sound(subject, writings(subject), trials(subject, 0), allow=False)
+    first = written.writings[0]
+    answers = ask(Model(first.model, INPUT, written.outputs), inputs)
+    return Exact(answers, [each.variant.name for each in written.writings])
+
+
+def _agree(model: BaseEstimator, rows: np.ndarray) -> list[str]:
+    """Export a classifier and compare all that it answers; return the ways in which it was written."""
+    found = exact(model, rows)
+    seen = rows.astype(np.float32).astype(float)
+    expected = model.predict(seen)
+    assert np.mean(found.answers.label.astype(expected.dtype) != expected) <= 0.002
+    if hasattr(model, "predict_proba"):
+        np.testing.assert_allclose(found.answers.probabilities, model.predict_proba(seen), atol=2e-5)
+    elif hasattr(model, "decision_function"):
+        scores = np.asarray(model.decision_function(seen))
+        scores = np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+        np.testing.assert_allclose(found.answers.scores, scores, rtol=1e-4, atol=1e-4)
+    return found.ways
+
+
+SEVERAL_CLASSES = {
+    "votes": VotingClassifier(_three()),
+    "weighted votes": VotingClassifier(_three(), weights=[1, 2, 1.5]),
+    "mean of chances": VotingClassifier(_three(), voting="soft"),
+    "weighted chances, one dropped": VotingClassifier(
+        [("a", _forest()), ("b", HistGradientBoostingClassifier(max_iter=5)), ("d", "drop")],
+        voting="soft",
+        weights=[1, 3, 1],
+    ),
+    "stack": StackingClassifier(_three(), cv=2),
+    "stack of scores, with the rows": StackingClassifier(
+        [("a", _forest()), ("b", SVC()), ("c", LinearSVC())],
+        final_estimator=_forest(),
+        passthrough=True,
+        cv=2,
+    ),
+    "stack of labels": StackingClassifier(_three(), stack_method="predict", cv=2),
+    "calibrated": CalibratedClassifierCV(LinearSVC(), cv=2),
+    "calibrated forest, isotonic": CalibratedClassifierCV(_forest(), method="isotonic", cv=2),
+    "calibrated forest, temperature": CalibratedClassifierCV(_forest(), method="temperature", cv=2),
+    "calibrated boosting, temperature": CalibratedClassifierCV(
+        HistGradientBoostingClassifier(max_iter=5), method="temperature", cv=2
+    ),
+    "calibrated at once": CalibratedClassifierCV(GaussianNB(), cv=2, ensemble=False),
+    "bagged trees": BaggingClassifier(n_estimators=5, random_state=0),
+    "bagged trees of some columns": BaggingClassifier(n_estimators=5, max_features=0.6, random_state=0),
+    "bagged machines": BaggingClassifier(SVC(), n_estimators=3, random_state=0),
+    "bagged lines that lack a class": BaggingClassifier(
+        _line(), n_estimators=12, max_samples=6, random_state=3
+    ),
+    "bagged forests behind a scaler": make_pipeline(
+        StandardScaler(), BaggingClassifier(_forest(), n_estimators=2, random_state=0)
+    ),
+    "AdaBoost": AdaBoostClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=8, random_state=0),
+    "self-training": SelfTrainingClassifier(_line()),
+    "one against the rest": OneVsRestClassifier(_forest()),
+    "one against the rest, scores": OneVsRestClassifier(LinearSVC()),
+    "one against one": OneVsOneClassifier(LinearSVC()),
+    "one against one, forests": OneVsOneClassifier(_forest()),
+    "codes": OutputCodeClassifier(_line(), random_state=0, code_size=3),
+    "features chosen": RFE(_forest(), n_features_to_select=3),
+    "features chosen by validation": RFECV(_line(), cv=2),
+    "features chosen, then a forest": make_pipeline(RFE(_line(), n_features_to_select=3), _forest()),
+    "features chosen by a forest": make_pipeline(SelectFromModel(_forest()), _line()),
+    "side by side": make_pipeline(
+        FeatureUnion([("s", StandardScaler()), ("r", RobustScaler()), ("x", "passthrough")]), _line()
+    ),
+    "passed through": Pipeline([("s", StandardScaler()), ("p", "passthrough"), ("m", _forest())]),
+    "wrapped twice": CalibratedClassifierCV(
+        VotingClassifier([("a", _forest()), ("b", make_pipeline(MinMaxScaler(), _line()))], voting="soft"),
+        cv=2,
+    ),
+    "search over votes": GridSearchCV(VotingClassifier(_three()), {"voting": ["soft"]}, cv=2),
+    "functions": make_pipeline(FunctionTransformer(np.abs), FunctionTransformer(np.log1p), _line()),
+}
+TWO_CLASSES = {
+    "tuned threshold": TunedThresholdClassifierCV(_line(), scoring="balanced_accuracy", cv=2),
+    "tuned threshold of a forest": TunedThresholdClassifierCV(_forest(), scoring="balanced_accuracy", cv=2),
+    "fixed threshold": FixedThresholdClassifier(_forest(), threshold=0.3),
+    "fixed threshold of scores": FixedThresholdClassifier(LinearSVC(), threshold=0.3),
+    "fixed threshold of scores, not chances": FixedThresholdClassifier(
+        _line(), threshold=-0.4, response_method="decision_function"
+    ),
+    "threshold as it is": FixedThresholdClassifier(LinearSVC()),
+    "calibrated": CalibratedClassifierCV(_forest(), cv=2),
+    "calibrated boosting": CalibratedClassifierCV(
+        GradientBoostingClassifier(n_estimators=5, loss="exponential", random_state=0), cv=2
+    ),
+    "calibrated, isotonic": CalibratedClassifierCV(LinearSVC(), method="isotonic", cv=2),
+    "calibrated, temperature": CalibratedClassifierCV(LinearSVC(), method="temperature", cv=2),
+    "votes": VotingClassifier(_three()),
+    "stack": StackingClassifier(_three(), cv=2),
+    "bagged machines": BaggingClassifier(LinearSVC(), n_estimators=3, random_state=0),
+    "AdaBoost": AdaBoostClassifier(n_estimators=8),
+    "one against the rest": OneVsRestClassifier(_line()),
+    "one against one": OneVsOneClassifier(_line()),
+    "one against one, forests": OneVsOneClassifier(_forest()),
+    "codes": OutputCodeClassifier(_line(), random_state=0),
+}
+
+
+def _labels(kinds: dict[str, BaseEstimator]) -> list[object]:
+    """Return each kind with numbers or, every other time, with words as its labels."""
+    return [pytest.param(kind, index % 2 == 0, id=kind) for index, kind in enumerate(kinds)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("kind", "words"), _labels(SEVERAL_CLASSES))
+def test_several_classes(classes, kind, words) -> None:
+    rows, target = classes
+    _agree(SEVERAL_CLASSES[kind].fit(rows, WORDS[target] if words else target), rows)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("kind", "words"), _labels(TWO_CLASSES))
+def test_two_classes(binary, kind, words) -> None:
+    rows, target = binary
+    _agree(TWO_CLASSES[kind].fit(rows, WORDS[target] if words else target), rows)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("positive", ["bad", "good"])
+def test_the_threshold_is_that_of_the_positive_class(binary, positive) -> None:
+    rows, target = binary
+    model = FixedThresholdClassifier(
+        FrozenEstimator(_forest().fit(rows, WORDS[target])), threshold=0.75, pos_label=positive
+    )
+    _agree(model.fit(rows, WORDS[target]), rows)
+    assert (model.predict(rows) != model.estimator.predict(rows)).any()
+
+
+def test_a_chance_exactly_at_the_threshold_is_positive(binary) -> None:
+    rows, target = binary
+    forest = RandomForestClassifier(4, max_depth=None, random_state=0).fit(rows, target)
+    model = FixedThresholdClassifier(FrozenEstimator(forest), threshold=0.25).fit(rows, target)
+    chances = model.predict_proba(rows)[:, 1]
+    assert (chances == 0.25).any()
+    found = exact(model, rows)
+    np.testing.assert_array_equal(found.answers.label, model.predict(rows.astype(np.float32)))
+
+
+REGRESSORS = {
+    "mean": VotingRegressor([("a", _trees()), ("b", LinearRegression())], weights=[1, 2]),
+    "stack": StackingRegressor([("a", _trees()), ("b", Ridge())], cv=2),
+    "stack with the rows": StackingRegressor(
+        [("a", _trees()), ("b", Ridge())], passthrough=True, cv=2, final_estimator=Ridge()
+    ),
+    "bagged trees": BaggingRegressor(n_estimators=5, random_state=0),
+    "bagged lines of some columns": BaggingRegressor(
+        Ridge(), n_estimators=5, max_features=0.7, random_state=0
+    ),
+    "AdaBoost": AdaBoostRegressor(n_estimators=6, random_state=0),
+    "logarithm": TransformedTargetRegressor(LinearRegression(), func=np.log1p, inverse_func=np.expm1),
+    "scaled": TransformedTargetRegressor(_trees(), transformer=StandardScaler()),
+    "ranged": TransformedTargetRegressor(LinearRegression(), transformer=MinMaxScaler()),
+    "Yeo-Johnson": TransformedTargetRegressor(_trees(), transformer=PowerTransformer()),
+    "Box-Cox": TransformedTargetRegressor(_trees(), transformer=PowerTransformer(method="box-cox")),
+    "as it is": TransformedTargetRegressor(_trees()),
+    "features chosen": RFE(_trees(), n_features_to_select=2),
+    "outliers left out": RANSACRegressor(random_state=0),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_one_value(values, kind) -> None:
+    rows, target = values
+    model = REGRESSORS[kind].fit(rows, target - target.min() + 1)
+    found = exact(model, rows)
+    expected = model.predict(rows.astype(np.float32).astype(float))
+    np.testing.assert_allclose(found.answers.values[:, 0], expected, rtol=1e-4, atol=1e-4)
+
+
+SEVERAL_VALUES = {
+    "each its own": MultiOutputRegressor(HistGradientBoostingRegressor(max_iter=5)),
+    "wrapped twice": MultiOutputRegressor(VotingRegressor([("a", Ridge()), ("b", _trees())])),
+    "chain": RegressorChain(Ridge(), order=[1, 0]),
+    "chain of forests": RegressorChain(_trees()),
+    "bagged": BaggingRegressor(Ridge(), n_estimators=3, random_state=0),
+    "scaled": TransformedTargetRegressor(Ridge(), transformer=StandardScaler()),
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL_VALUES)
+def test_several_values(values, kind) -> None:
+    rows, target = values
+    model = SEVERAL_VALUES[kind].fit(rows, np.column_stack([target, -3 * target + rows[:, 0]]))
+    expected = model.predict(rows.astype(np.float32).astype(float))
+    np.testing.assert_allclose(exact(model, rows).answers.values, expected, rtol=1e-4, atol=1e-4)
+
+
+def _square(rows: np.ndarray) -> np.ndarray:
+    return rows**2
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (make_pipeline(FunctionTransformer(_square), LinearRegression()), ["_square", "code", "log1p"]),
+        (
+            TransformedTargetRegressor(LinearRegression(), transformer=QuantileTransformer(n_quantiles=10)),
+            ["QuantileTransformer", "no way back", "PowerTransformer"],
+        ),
+        (
+            TransformedTargetRegressor(
+                LinearRegression(), func=_square, inverse_func=_square, check_inverse=False
+            ),
+            ["_square", "code"],
+        ),
+    ],
+    ids=["function", "target", "function of the target"],
+)
+def test_what_has_no_counterpart_is_refused_with_advice(work, values, model, words) -> None:
+    rows, target = values
+    joblib.dump(model.fit(rows, target), "model.joblib")
+    work.rows(rows, target)
+    result = work.run(
+        *(
+            "export",
+            "model.joblib",
+            "--trust-pickle",
+            "--data",
+            "rows.csv",
+            "--target",
+            "y",
+            "-o",
+            "m-1.bundle.zip",
+        )
+    )
+    work.refused(result, *words)
+
+
+def test_several_labels_at_once_are_refused(work, classes) -> None:
+    rows, target = classes
+    model = MultiOutputClassifier(_line())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        work.save(model.fit(rows, np.column_stack([target, target > 0])))
+    work.rows(rows, target)
+    work.refused(work.export(), "several labels at once", "one classifier for each label")
