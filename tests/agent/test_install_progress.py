@@ -16,7 +16,12 @@ from lineside_agent.clock import Signal
 from lineside_agent.health import look
 from lineside_agent.notify import Notify, watchdog_s
 from lineside_agent.progress import LONGEST_SILENCE_S, SIGN, Progress, WatchedClock
+from lineside_agent.sensors import stdin
+from lineside_agent.sensors.arrivals import Arrivals
+from lineside_agent.sensors.line_feed import LineFeed
+from lineside_agent.sensors.stdin import Stdin
 from lineside_cli.main import main
+from lineside_contract.errors import SensorError
 
 
 class Manager:
@@ -197,3 +202,30 @@ def test_the_health_command(tmp_path, monkeypatch, capsys) -> None:
     assert main(["agent", "health"]) == 0
     assert "Sensing last got on 0 s ago: 0 predictions." in capsys.readouterr().out
     told.end()
+
+
+class CountingClock(FakeClock):
+    """Raises `stop` when it has been waited by three times."""
+
+    def wait(self, seconds: float, stop: Signal) -> bool:
+        if len(self.waits) == 3:
+            stop.set()
+        return super().wait(seconds, stop)
+
+
+@pytest.mark.parametrize("source", ["lines", "arrivals", "stdin"])
+def test_waiting_for_a_silent_source_is_progress(source, monkeypatch) -> None:
+    monkeypatch.setattr("lineside_agent.clock._SLICE_S", 0.001)
+    clock, stop = CountingClock(), Signal()
+    reader, writer = os.pipe()
+    if source == "lines":
+        LineFeed(reader, clock, stop).wait()
+    elif source == "arrivals":
+        assert not len(Arrivals(1, clock, stop).take().timestamps)
+    else:
+        with pytest.raises(SensorError):
+            Stdin(stdin.Settings(), clock, stop, reader)
+    assert clock.waits == [0.0] * 3
+    os.close(reader)
+    os.close(writer)
+    stop.close()
