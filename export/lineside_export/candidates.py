@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from lineside_contract.errors import LinesideError
 from lineside_export.networks.modern import is_quantized
-from lineside_export.quantize import blocks, weights
+from lineside_export.quantize import blocks, layers, weights
 from lineside_export.quantize.devices import kernels
 from lineside_export.quantize.integers import Static, dynamic, static
-from lineside_export.quantize.noise import signal_to_noise
-from lineside_export.quantize.source import Source, answers
+from lineside_export.quantize.partial import Judged, Ways, partly
+from lineside_export.quantize.source import Source
 
 
 class Written(NamedTuple):
@@ -45,18 +45,34 @@ LEAST_SIGNAL = 20.0
 
 
 def _dynamic(source: Source) -> Written:
-    graph = dynamic(source)
-    if graph is source.graph:
-        return Written(graph)
-    snr = signal_to_noise(source.answers, answers(graph, source.rows))
-    return _clear(graph, snr, [f"{snr:.0f} dB", source.kernels.caution])
+    found = dynamic(source)
+    if found is None:
+        return Written(source.graph)
+    return _clear(found, [f"{found.snr:.0f} dB", source.kernels.caution])
 
 
-def _clear(graph: onnx.ModelProto, snr: float, notes: list[str]) -> Written:
+def _int8_weights(source: Source) -> Written:
+    if not source.has_layers:
+        return Written(source.graph)
+    sizes = {weight.name: weight.values.size for weight in layers.weights(source.graph)}
+
+    def without(left_out: Sequence[str]) -> Judged:
+        graph = weights.int8(source.graph, left_out)
+        return Judged(graph, source.signal(graph), tuple(left_out))
+
+    def alone(name: str) -> float:
+        return source.signal(weights.int8(source.graph, sizes.keys() - {name}), few=True)
+
+    found = partly(sizes, Ways(without, alone))
+    notes = [f"{len(found.left_out)} of {len(sizes)} weights as float16"] if found.left_out else []
+    return Written(found.graph, "; ".join(notes))
+
+
+def _clear(found: Judged, notes: list[str]) -> Written:
     note = "; ".join(filter(None, notes))
-    if snr < LEAST_SIGNAL:
+    if found.snr < LEAST_SIGNAL:
         raise NotOffered(f"too noisy: {note}, where at least {LEAST_SIGNAL:.0f} dB are asked for")
-    return Written(graph, note)
+    return Written(found.graph, note)
 
 
 def _static(kind: Static) -> Method:
@@ -67,19 +83,19 @@ def _static(kind: Static) -> Method:
             raise NotOffered(
                 "not tried: int8 activations are for ARM, and x86 does as well with uint8; see --device"
             )
-        found = static(source, kind)
+        found, calibration = static(source, kind)
         left_out = (
             f"{len(found.left_out)} of {len(source.layers)} layers in float32" if found.left_out else ""
         )
-        notes = [f"{found.calibration} ranges, {found.snr:.0f} dB", left_out, source.kernels.caution]
-        return _clear(found.graph, found.snr, notes)
+        notes = [f"{calibration} ranges, {found.snr:.0f} dB", left_out, source.kernels.caution]
+        return _clear(found, notes)
 
     return method
 
 
 # A new way to write a model is one line here: a function of the float32 graph, calibration rows and kernels.
 METHODS: dict[str, Method] = {
-    "int8-weights": lambda source: Written(weights.int8(source.graph)),
+    "int8-weights": _int8_weights,
     "float16-weights": lambda source: Written(weights.float16(source.graph)),
     "int4-weights": lambda source: Written(blocks.int4(source.graph)),
     "int8-dynamic": _dynamic,

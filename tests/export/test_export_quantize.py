@@ -279,7 +279,7 @@ def test_static_graphs_hold_what_their_names_say(kind, full_range, layer) -> Non
     plain = network(layer)
     for bias in (each for each in plain.graph.initializer if each.name.startswith("b")):
         bias.dims.insert(0, 1)  # as skl2onnx writes them
-    graph = static(Source(plain, ROWS, Kernels(full_range, True)), kind).graph
+    graph = static(Source(plain, ROWS, Kernels(full_range, True)), kind).judged.graph
     types = quantized(graph)
     assert types["activations"] == {TensorProto.INT8 if kind.signed else TensorProto.UINT8}
     assert types["weights"] == {TensorProto.INT8}
@@ -322,11 +322,11 @@ def test_the_ranges_that_leave_most_signal_are_taken() -> None:
     for name in CALIBRATIONS:
         only = pytest.MonkeyPatch()
         only.setattr("lineside_export.quantize.ranges.CALIBRATIONS", {name: CALIBRATIONS[name]})
-        ratios[name] = static(source, Static()).snr
+        ratios[name] = static(source, Static()).judged.snr
         only.undo()
-    best = static(source, Static())
+    best, calibration = static(source, Static())
     assert best.snr == max(ratios.values())
-    assert ratios[best.calibration] == best.snr
+    assert ratios[calibration] == best.snr
     assert best.snr > ratios["min-max"]
 
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from lineside_export.quantize import ranges, weights
+from lineside_export.quantize import layers, ranges, weights
 from lineside_export.quantize.layers import LAYERS
-from lineside_export.quantize.noise import share, signal_to_noise
-from lineside_export.quantize.source import Source, answers
+from lineside_export.quantize.partial import ENOUGH, Judged, Ways, partly
+from lineside_export.quantize.source import Source
 
 # Convolutions whose scales are found when the model runs have no fast code in onnxruntime: they take 3 to 15 times as
 # long as in float32 (github.com/microsoft/onnxruntime/issues/12854).
 _DYNAMIC = ("MatMul", "Gemm", "LSTM")
-# Layers are left out until the outputs are this much stronger than the noise, in dB.
-ENOUGH = 25.0
-# So many rows show how much noise one layer makes.
-_PROBING_ROWS = 64
-_MOST_TRIES = 6
 
 
 class Static(NamedTuple):
@@ -32,21 +27,19 @@ class Static(NamedTuple):
 
 
 class Calibrated(NamedTuple):
-    """A quantized graph, how its ranges were found, its outputs' signal-to-noise ratio in dB, and what is float32."""
+    """A quantized graph, and how its ranges were found."""
 
-    graph: onnx.ModelProto
+    judged: Judged
     calibration: str
-    snr: float
-    left_out: tuple[str, ...] = ()
 
 
-def dynamic(source: Source) -> onnx.ModelProto:
+def dynamic(source: Source) -> Judged | None:
     """Store weights as int8; activations get their scale when the model runs, convolutions stay float32.
 
-    Raises what the quantizer does.
+    None if there is nothing to do. Raises what the quantizer does.
     """
     if not source.operators & set(_DYNAMIC):
-        return source.graph
+        return None
 
     def quantizer(prepared: str, result: str) -> None:
         quantize_dynamic(
@@ -58,35 +51,57 @@ def dynamic(source: Source) -> onnx.ModelProto:
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
 
-    return weights.int8(source.quantized(quantizer))
+    return _stored(source, source.quantized(quantizer))
 
 
 def static(source: Source, kind: Static) -> Calibrated:
     """Store weights and activations as int8, with scales from the source's rows, as QDQ.
 
-    The ranges are found in whichever way leaves the most signal in the outputs. If that is not ENOUGH, the layers
-    that make the most noise for the bytes that they save stay float32: partial quantization, as in section 6.1 of Wu
-    et al. (see ranges). Weights of what stays float32 are stored as int8. Raises what the quantizer does.
+    The ranges are found in whichever way leaves the most signal in the outputs. If that is not enough, the noisiest
+    layers stay float32. Raises what the quantizer does.
     """
     found, failures = [], []
     for name in ranges.CALIBRATIONS:
         try:
-            found.append(_judged(source, kind, name, ()))
+            found.append((_judged(source, kind, name, ()), name))
         except Exception as error:  # the histograms of some activations have no entropy
             failures.append(error)
     if not found:
         raise failures[0]
-    best = max(found, key=lambda each: each.snr)
-    return best if best.snr >= ENOUGH else _partly(source, kind, best)
+    whole, name = max(found, key=lambda each: each[0].snr)
+
+    def without(left_out: Sequence[str]) -> Judged:
+        return _judged(source, kind, name, left_out) if left_out else whole
+
+    return Calibrated(
+        partly(source.layers, Ways(without, lambda layer: _alone(source, kind, name, layer))), name
+    )
 
 
-def _judged(source: Source, kind: Static, calibration: str, left_out: Collection[str]) -> Calibrated:
-    graph = weights.int8(_quantized(source, kind, calibration, left_out))
-    snr = signal_to_noise(source.answers, answers(graph, source.rows))
-    return Calibrated(graph, calibration, snr, tuple(left_out))
+def _judged(source: Source, kind: Static, calibration: str, left_out: Sequence[str]) -> Judged:
+    """Quantize all but some layers."""
+    graph = _quantized(source, kind, calibration, left_out)
+    return _stored(source, graph)._replace(left_out=tuple(left_out))
 
 
-def _quantized(source: Source, kind: Static, calibration: str, left_out: Collection[str]) -> onnx.ModelProto:
+def _stored(source: Source, graph: onnx.ModelProto) -> Judged:
+    """Store the weights of what stays float32 in as few bits as leave enough signal, else as clearly as they can."""
+    found = []
+    for store in (weights.int8, weights.float16, lambda graph: graph):
+        stored = store(graph)
+        found.append(Judged(stored, source.signal(stored)))
+        if found[-1].snr >= ENOUGH or not layers.weights(graph):
+            break
+    return max(found, key=lambda each: each.snr)
+
+
+def _alone(source: Source, kind: Static, calibration: str, layer: str) -> float:
+    """Return the outputs' signal-to-noise ratio if one layer alone computes with int8."""
+    others = [name for name in source.layers if name != layer]
+    return source.signal(_quantized(source, kind, calibration, others), few=True)
+
+
+def _quantized(source: Source, kind: Static, calibration: str, left_out: Sequence[str]) -> onnx.ModelProto:
     def quantizer(prepared: onnx.ModelProto) -> onnx.ModelProto:
         work = QDQQuantizer(
             prepared,
@@ -106,33 +121,3 @@ def _quantized(source: Source, kind: Static, calibration: str, left_out: Collect
         return graph
 
     return source.rewritten(quantizer)
-
-
-def _partly(source: Source, kind: Static, whole: Calibrated) -> Calibrated:
-    """Return the graph with the noisiest layers left out, or as it is if that does not help."""
-    layers = source.layers
-    if len(layers) < 2:
-        return whole
-    noise = {name: _noise_of(source, kind, whole.calibration, name) for name in layers}
-    order = sorted(layers, key=lambda name: noise[name] / layers[name], reverse=True)
-    kept, count = sum(noise.values()), 0
-    while kept > share(ENOUGH) and count < len(order) - 1:
-        kept -= noise[order[count]]
-        count += 1
-    best = whole
-    # Noise does not quite add up: some layers more, until it is enough.
-    for more in range(max(1, count), min(len(order), max(1, count) + _MOST_TRIES)):
-        tried = _judged(source, kind, whole.calibration, order[:more])
-        best = max(best, tried, key=lambda each: each.snr)
-        if best.snr >= ENOUGH:
-            break
-    return best
-
-
-def _noise_of(source: Source, kind: Static, calibration: str, layer: str) -> float:
-    """Return what share of the outputs' power is noise if one layer alone computes with int8."""
-    others = [name for name in source.layers if name != layer]
-    graph = _quantized(source, kind, calibration, others)
-    rows = source.rows[:_PROBING_ROWS]
-    expected: list[Any] = [each[: len(rows)] for each in source.answers]
-    return share(signal_to_noise(expected, answers(graph, rows)))

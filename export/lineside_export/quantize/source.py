@@ -24,11 +24,14 @@ from lineside_export.convert import INPUT
 from lineside_export.quantize import ranges
 from lineside_export.quantize.devices import Kernels
 from lineside_export.quantize.layers import LAYERS, weights
+from lineside_export.quantize.noise import signal_to_noise
 
 # So many rows show the range of every activation; onnxruntime's histograms keep all that they give, and every way to
 # quantize runs them some times.
 _MOST_ROWS = 512
 _FEWEST_ROWS = 32
+# To see how much noise one part of a graph makes.
+_FEW_ROWS = 64
 _MOST_BYTES = 1 << 26
 _MOST_SECONDS = 1.0
 _FLOAT_RESULT = frozenset({"Imputer", "Normalizer", "Scaler"})
@@ -97,6 +100,11 @@ class Source:
     def answers(self) -> list[NDArray[Any]]:
         """The graph's outputs for the rows."""
         return answers(self.graph, self.rows)
+
+    def signal(self, graph: onnx.ModelProto, *, few: bool = False) -> float:
+        """Return the signal-to-noise ratio in dB of another graph's answers to the rows, or to few of them."""
+        rows = self.rows[:_FEW_ROWS] if few else self.rows
+        return signal_to_noise([each[: len(rows)] for each in self.answers], answers(graph, rows))
 
     def quantized(self, quantizer: Callable[[str, str], None]) -> onnx.ModelProto:
         """Return what a quantizer writes into its second file of the prepared graph in its first one.

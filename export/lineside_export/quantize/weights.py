@@ -7,7 +7,7 @@ alike. The usual DequantizeLinear would be kept and computed at every call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +29,12 @@ class _Stored(NamedTuple):
     nodes: list[NodeProto]
 
 
-def int8(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the layers' weights as int8 with a float32 scale for each output channel, symmetric about zero."""
-    return _stored(graph, _as_int8)
+def int8(graph: onnx.ModelProto, but: Collection[str] = ()) -> onnx.ModelProto:
+    """Store the layers' weights as int8 with a float32 scale for each output channel, symmetric about zero.
+
+    Those named in `but` are stored as float16.
+    """
+    return _stored(graph, lambda weight: _as_float16(weight) if weight.name in but else _as_int8(weight))
 
 
 def float16(graph: onnx.ModelProto) -> onnx.ModelProto:
