@@ -55,6 +55,15 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
+# What no graph of bounded work computes, and why: better said than that there is no converter.
+_TOGETHER = "solves for all rows of a call together until they converge: a row has no answer of its own"
+_REFUSED = {
+    "decomposition": {
+        "LatentDirichletAllocation": "iterates for each row until it converges",
+        "MiniBatchNMF": _TOGETHER,
+        "NMF": _TOGETHER,
+    },
+}
 # The ai.onnx.ml of what else skl2onnx writes.
 _TREES = 3
 # Models that predict, written by lineside_export.rewrites.
@@ -86,6 +95,11 @@ def register() -> None:
         _transformer(transforming.write),
         parser=_parse_transformer,
     )
+    for module, reasons in _REFUSED.items():
+        for name, reason in reasons.items():
+            (kind,) = _classes({module: (name,)})
+            refuse = _refusal(f"{name} {reason}")
+            update_registered_converter(kind, _alias(kind), refuse, _never)
     for kind in _classes(_MODELS):
         update_registered_converter(kind, _alias(kind), _answers, _model, parser=_parse)
     update_registered_converter(LookUp, _alias(LookUp), _columns, _transformer(lookup.write))
@@ -104,6 +118,17 @@ def _classes(modules: dict[str, tuple[str, ...]]) -> list[type]:
 
 def _alias(kind: type) -> str:
     return f"Lineside{kind.__name__}"
+
+
+def _refusal(reason: str) -> Callable[[Any], None]:
+    def refuse(operator: Any) -> None:
+        raise NotImplementedError(reason)
+
+    return refuse
+
+
+def _never(scope: Any, operator: Any, container: Any) -> None:
+    """Convert what was refused before."""
 
 
 def _as_many(operator: Any) -> None:
