@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -48,7 +48,13 @@ class Program:
     """A running program. What it prints goes into a file, so that nothing has to read it meanwhile."""
 
     def __init__(
-        self, command: Sequence[str], core: int, stdin: int | IO[bytes] = subprocess.DEVNULL
+        self,
+        command: Sequence[str],
+        core: int,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        *,
+        env: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.command = list(command)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `stop`)
@@ -58,7 +64,13 @@ class Program:
         try:
             self.started_ns = time.monotonic_ns()
             self._popen = subprocess.Popen(
-                self.command, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT
+                self.command,
+                stdin=stdin,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=folder,
+                process_group=0,  # what it starts can be ended with it
             )
         finally:
             os.sched_setaffinity(0, before)
@@ -114,6 +126,16 @@ class Program:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End it, and what it has started, as a crash does."""
+        self.send(signal.SIGKILL)
+        self._popen.wait()
+
     def stop(self) -> None:
         """End it, kindly if it listens."""
         if self.running:
@@ -121,8 +143,8 @@ class Program:
             try:
                 self._popen.wait(10)
             except subprocess.TimeoutExpired:
-                self._popen.kill()
-                self._popen.wait()
+                pass
+        self.kill()
         if self._popen.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._popen.stdin.close()

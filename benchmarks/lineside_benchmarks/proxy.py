@@ -16,14 +16,15 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with time 0: closing send
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to `target`, in a thread of its own. All methods may be called by the test.
+    """Forwards `host`:`port` to 127.0.0.1:`target`, in a thread of its own. All methods may be called by others.
 
     cut: every connection is reset and new ones are refused. blackhole: connections stay open, new ones are
     accepted by the kernel, and nothing passes. delay: every byte arrives so many seconds later, one way.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self.target = target
+        self.host = host
         self.delay = 0.0
         self.accepted = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -38,7 +39,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt://{self.host}:{self.port}"
 
     def cut(self) -> None:
         """Reset every connection and refuse new ones."""
@@ -68,12 +69,11 @@ class Proxy:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    @staticmethod
-    def _bind(port: int) -> socket.socket:
+    def _bind(self, port: int) -> socket.socket:
         """Take a port without listening: connections to it are refused, and nobody else gets it."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((self.host, port))
         return listener
 
     async def _new_event(self) -> asyncio.Event:

@@ -11,7 +11,8 @@ import pytest
 import trustme
 from brokers import Broker, Certificates
 from processes import Processes
-from proxy import Proxy
+
+from lineside_benchmarks.proxy import Proxy
 
 
 @contextmanager

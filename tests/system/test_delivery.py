@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from brokers import PASSWORDS, Broker
-from line import DEVICE, Line, assert_complete, write_counting_bundle, write_recording
+from line import DEVICE, Line, assert_complete, write_recording
 from processes import Process, Processes
-from proxy import Proxy
+
+from lineside_benchmarks.counter import write_counting_bundle
+from lineside_benchmarks.proxy import Proxy
 
 pytestmark = pytest.mark.system
 

@@ -1,0 +1,1 @@
+"""What a user would write or install instead of Lineside."""
