@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 
@@ -15,6 +16,7 @@ class SensorCounters:
         self.failures = 0
         self.last_reading_at: float | None = None  # monotonic seconds
         self.detail = ""
+        self.parts: Mapping[str, SensorCounters] = {}  # of a sensor that is made of several
 
 
 class Counters:
@@ -24,3 +26,9 @@ class Counters:
         self.sensors = {sensor: SensorCounters()}
         self.predictions = 0
         self.inference_ns = 0
+
+    def every_sensor(self) -> Iterator[tuple[str, SensorCounters]]:
+        """Yield each sensor by its name, and what it is made of."""
+        for name, counters in self.sensors.items():
+            yield name, counters
+            yield from counters.parts.items()

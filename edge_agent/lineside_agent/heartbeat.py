@@ -62,7 +62,7 @@ class Heartbeats:
             memory_bytes=_memory_bytes(),
             cpu_temperature_c=_temperature_c(),
             disk_free_bytes=_disk_free_bytes(self._state),
-            sensors={name: self._sensor(now, of) for name, of in self._counters.sensors.items()},
+            sensors={name: self._sensor(now, of) for name, of in self._counters.every_sensor()},
         )
         self._seq += 1
         self._last_at, self._last_cpu_s, self._last = now, cpu_s, (predictions, inference_ns)

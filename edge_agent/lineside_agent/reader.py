@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
-from lineside_agent.sensors.sensor import Choosing
+from lineside_agent.sensors.sensor import Choosing, Composed
 from lineside_agent.sensors.texts import refused, translate
 from lineside_agent.settings import NonFinite, SensorSettings
 from lineside_agent.windows import finite_rows, select_channels
@@ -64,6 +64,10 @@ class Reader:
         except SensorError as error:
             self._fail(error)
 
+    def adopt(self, sensor: Sensor) -> None:
+        """Read a sensor that is open already. Raises InputError if it lacks a channel."""
+        self._arrange(sensor)
+
     def read(self) -> Block | None:
         """Wait for readings of the wanted channels, in their order; None if there are none this time.
 
@@ -92,6 +96,8 @@ class Reader:
     def take_news(self) -> list[News]:
         """Return what happened to the sensor since the last call."""
         news, self._news = self._news, []
+        if isinstance(self._sensor, Composed):
+            news += [News(*each) for each in self._sensor.take_news()]
         return news
 
     def close(self) -> None:
@@ -110,7 +116,12 @@ class Reader:
             raise
 
     def _open(self) -> Sensor:
-        sensor = open_sensor(self._settings.kind, self._settings.options, self._clock, self._stop)
+        return self._arrange(
+            open_sensor(self._settings.kind, self._settings.options, self._clock, self._stop)
+        )
+
+    def _arrange(self, sensor: Sensor) -> Sensor:
+        """Have a sensor give the wanted channels, in their order."""
         try:
             translate(sensor, self._channels, self._settings.channels)
             columns = select_channels(sensor.channels, self._wanted, self._settings.channels).tolist()
@@ -121,6 +132,8 @@ class Reader:
             sensor.choose([sensor.channels[column] for column in columns])
             columns = list(range(len(columns)))
         self._columns = None if columns == list(range(len(sensor.channels))) else columns
+        if isinstance(sensor, Composed):
+            self._counters.parts = sensor.counters
         self._sensor, self._opened = sensor, True
         return sensor
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from lineside_agent import sensors
+from lineside_agent.sensors.resample import Gap, Method
 from lineside_agent.tables import Bytes, Seconds, Source, decode, override, read_toml, text_of, toml_of
 from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import InputError
@@ -111,11 +112,36 @@ class InputSettings(Struct, frozen=True, kw_only=True):
 
 
 class SensorSettings(Struct, frozen=True, kw_only=True):
-    """One sensor: `options` is its kind's own struct, `channels` renames its columns to the model's."""
+    """One sensor: `options` is its kind's own struct, `channels` renames its columns to the model's.
+
+    `method` is how its values are found at the times of a [join].
+    """
 
     kind: str
     channels: dict[str, str] = {}
+    method: Method = "previous"
     options: Any = None
+
+
+class JoinSettings(Struct, frozen=True, kw_only=True):
+    """How several sensors become one: rows `rate_hz` times a second, of whole periods since the epoch.
+
+    A sensor counts for `max_gap_s` after a reading (linear: two readings at most so far apart). After that `gap`
+    says what becomes of the rows: "drop" gives none, "hold" the last value, "missing" NaN. A row waits for a sensor
+    that is late for `wait_s`, for a linear one `max_gap_s`.
+    """
+
+    rate_hz: Annotated[float, Meta(gt=0, le=10_000)]
+    max_gap_s: Seconds
+    gap: Gap = "drop"
+    wait_s: Annotated[float, Meta(ge=0, le=86400)] = 0.2
+
+
+class JoinedSensors(Struct, frozen=True, kw_only=True):
+    """What a sensor of several is made of: the options of the one sensor that they are to the agent."""
+
+    rules: JoinSettings
+    parts: dict[str, SensorSettings]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -145,23 +171,33 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     """
     table = read_toml(path)
     source = Source(path, override(table, environment))
-    sensor_tables = table.pop("sensors", {})
+    sensor_tables, join_table = table.pop("sensors", {}), table.pop("join", None)
     settings = decode(Settings, table, source)
     check_name(settings.site, f"{source.place('site')}: the site")
     check_name(settings.device, f"{source.place('device')}: the device")
-    found = replace(settings, sensors=_sensors(sensor_tables, source))
+    found = replace(settings, sensors=_sensors(sensor_tables, join_table, source))
     resolved: Settings = _resolved(found, path.absolute().parent)
     return resolved
 
 
-def _sensors(tables: Any, source: Source) -> dict[str, SensorSettings]:
-    if not isinstance(tables, dict) or len(tables) != 1:
-        count = len(tables) if isinstance(tables, dict) else "no table of"
+def _sensors(tables: Any, join: Any, source: Source) -> dict[str, SensorSettings]:
+    if not isinstance(tables, dict) or not tables:
         raise InputError(
-            f"{source.file} has {count} sensors; an agent has exactly one.",
-            hint='Write one section [sensors.main] with a line such as kind = "simulated".',
+            f"{source.file} has 0 sensors.",
+            hint='Write a section [sensors.main] with a line such as kind = "simulated".',
         )
-    return {name: _sensor(table, source, f"sensors.{name}") for name, table in tables.items()}
+    if len(tables) > 1 and join is None:
+        raise InputError(
+            f"{source.file} has {len(tables)} sensors; an agent has exactly one, unless it joins several.",
+            hint="Write a section [join] that says how they become one, such as rate_hz = 10, max_gap_s = 1.",
+        )
+    found = {name: _sensor(table, source, f"sensors.{name}") for name, table in tables.items()}
+    if join is None:
+        if "method" in next(iter(tables.values())):
+            raise InputError(f"{source.place(f'sensors.{next(iter(found))}.method')} needs a section [join].")
+        return found
+    joined = JoinedSensors(rules=decode(JoinSettings, join, source, "join"), parts=found)
+    return {sensors.JOIN: SensorSettings(kind=sensors.JOIN, options=joined)}
 
 
 def _sensor(table: Any, source: Source, path: str) -> SensorSettings:
@@ -172,6 +208,8 @@ def _sensor(table: Any, source: Source, path: str) -> SensorSettings:
     own = dict(table)
     kind = text_of(own.pop("kind"))
     head = {"kind": kind, "channels": toml_of(own.pop("channels", {}))}
+    if "method" in own:
+        head["method"] = own.pop("method")
     settings = decode(SensorSettings, head, source, path)
     return replace(settings, options=decode(sensors.settings_type(kind), own, source, path))
 

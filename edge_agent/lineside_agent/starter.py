@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lineside_agent.sensors.csv_file import NO_TIMESTAMP, CsvFile
+from lineside_agent.sensors.examples import EXAMPLES
 from lineside_agent.sensors.simulated import CHANNELS
 from lineside_agent.settings import BrokerSettings
 from lineside_contract.bundle import SUFFIX, Bundle
@@ -21,7 +22,7 @@ PLACEHOLDER = f"model-1.0.0{SUFFIX}"
 
 SENSORS = {
     "simulated": """\
-kind = "simulated"         # a simulated motor with bearings; "replay" and "stdin" are the other kinds
+kind = "simulated"         # a simulated motor with bearings; `lineside sensor list` shows the other kinds
 output = "indicators"      # one reading every interval_s; "waveform" gives every sample
 interval_s = 1.0
 speed = 1.0                # 1.0 is real time, "fast" does not wait
@@ -29,7 +30,7 @@ speed = 1.0                # 1.0 is real time, "fast" does not wait
 # control_file = "fault.toml"      # write fault = "imbalance" into it, and the machine has one
 """,
     "replay": """\
-kind = "replay"            # a CSV file (.csv, .csv.gz); "simulated" and "stdin" are the other kinds
+kind = "replay"            # a CSV file (.csv, .csv.gz); `lineside sensor list` shows the other kinds
 file = {file}
 timestamp = {timestamp}    # its column of times; "none" if it has none
 {interval}speed = 1.0                # 1.0 is as it was recorded, "fast" does not wait
@@ -41,6 +42,7 @@ kind = "stdin"             # lines of CSV or JSON: your-program | lineside agent
 format = "auto"            # or "csv", "json"
 timestamp = "timestamp"    # readings without it get the present time
 """,
+    **EXAMPLES,
 }
 
 _TEMPLATE = """\

@@ -34,6 +34,7 @@ from lineside_agent.clock import Clock, Signal, SystemClock
 from lineside_agent.sensors import Sensor, open_sensor, settings_type
 from lineside_agent.sensors.stdin import Settings as StdinSettings
 from lineside_agent.sensors.stdin import Stdin
+from lineside_agent.settings import JoinedSensors, JoinSettings, SensorSettings
 from lineside_agent.tables import Source as Origin
 from lineside_agent.tables import decode
 
@@ -650,6 +651,38 @@ def free_port() -> int:
         return port
 
 
+class Joined(Source):
+    """Two trees of sysfs, brought onto one grid. One that dies does not end the other: `mortal` is not for it."""
+
+    kind = "join"
+    channels = ("temp1_c", "cpu_thermal_c")
+    mortal = False
+    wrong: ClassVar[dict[str, Any]] = {"rate_hz": -1}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"rate_hz": 100, "max_gap_s": 1}
+
+    def start(self) -> None:
+        Hwmon(self.folder).start()
+        Thermal(self.folder).start()
+
+    def kill(self) -> None:
+        pass
+
+    def settings(self, **changes: Any) -> JoinedSensors:
+        rules = decode(
+            JoinSettings, {**self.options, **changes}, Origin(self.folder / "agent.toml", {}), "sensors.main"
+        )
+        parts: dict[str, SensorSettings] = {
+            source.kind: SensorSettings(
+                kind=source.kind, options=source(self.folder).settings(columns=[column])
+            )
+            for source, column in zip((Hwmon, Thermal), self.channels, strict=True)
+        }
+        return JoinedSensors(rules=rules, parts=parts)
+
+
 SOURCES: list[type[Source]] = [
     Simulated,
     Replay,
@@ -664,4 +697,5 @@ SOURCES: list[type[Source]] = [
     OpcUa,
     I2cBus,
     SoundCard,
+    Joined,
 ]

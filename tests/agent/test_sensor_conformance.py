@@ -14,7 +14,7 @@ from sensor_sources import SOURCES, ImpatientClock, Source
 from lineside_agent.clock import Signal
 from lineside_agent.counters import SensorCounters
 from lineside_agent.reader import Reader
-from lineside_agent.sensors import KINDS, Block, Sensor
+from lineside_agent.sensors import JOIN, KINDS, Block, Sensor
 from lineside_agent.settings import SensorSettings
 from lineside_contract.errors import InputError, SensorError
 from lineside_contract.manifest import Channel
@@ -59,7 +59,7 @@ def blocks(sensor: Sensor, readings: int) -> list[Block]:
 
 
 def test_every_kind_is_tried() -> None:
-    assert {source.kind for source in SOURCES} == set(KINDS)
+    assert {source.kind for source in SOURCES} == {*KINDS, JOIN}
 
 
 def test_readings_have_their_shape_and_their_order(source: Source, stop: Signal) -> None:

@@ -169,7 +169,7 @@ def test_a_variable_of_something_else_is_left_alone(tmp_path: Path) -> None:
         ),
         ("[sensors.main]\nbearing = { balls = 1 }", "a bearing needs 3 balls or more"),
         ('[sensors.main]\nkind = "simulatd"', "Did you mean 'simulated'?"),
-        ('[sensors.other]\nkind = "simulated"', "has 2 sensors; an agent has exactly one."),
+        ('[sensors.other]\nkind = "simulated"', "has 2 sensors; an agent has exactly one, unless it joins several."),
         ('site = "a/b"', "agent.toml: site: the site 'a/b' cannot be part of a topic."),
         ("site = 1", "agent.toml: site: Expected str, got int."),
     ],
@@ -204,7 +204,7 @@ def test_a_replay_needs_its_file(tmp_path: Path) -> None:
 
 def test_an_agent_needs_a_sensor(tmp_path: Path) -> None:
     assert "has 0 sensors" in refusal(tmp_path, LEAST.partition("[sensors")[0])
-    assert "lacks kind in [sensors.main]. Known: exec, hwmon" in refusal(
+    assert "lacks kind in [sensors.main]. Known: audio, exec" in refusal(
         tmp_path, LEAST.replace('kind = "simulated"', "")
     )
 

@@ -29,9 +29,18 @@ KINDS = {
     "thermal": "lineside_agent.sensors.thermal",
 }
 
+# Not a kind that a person writes: what several sensors and a section [join] become.
+JOIN = "join"
+_MODULES = {**KINDS, JOIN: "lineside_agent.sensors.join"}
+
 
 def settings_type(kind: str) -> Any:
     """Return the settings struct of a kind of sensor. Raises InputError if there is no such kind."""
+    if kind not in KINDS:
+        raise InputError(
+            f"There is no sensor of kind {kind!r}.",
+            hint=nearest(kind, KINDS) or f"Known: {', '.join(KINDS)}.",
+        )
     return _module(kind).Settings
 
 
@@ -42,9 +51,4 @@ def open_sensor(kind: str, settings: Any, clock: Clock, stop: Signal) -> Sensor:
 
 
 def _module(kind: str) -> Any:
-    if kind not in KINDS:
-        raise InputError(
-            f"There is no sensor of kind {kind!r}.",
-            hint=nearest(kind, KINDS) or f"Known: {', '.join(KINDS)}.",
-        )
-    return importlib.import_module(KINDS[kind])
+    return importlib.import_module(_MODULES[kind])

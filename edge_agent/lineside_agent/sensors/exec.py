@@ -102,11 +102,14 @@ class Exec:
 
         Raises BadReading for a line that is none, SensorError with its last words if the program has ended.
         """
-        feed = self._program.feed
-        feed.wait()
-        if not feed.waiting and feed.ended:
-            self._run_again()
-        return self._parser.block(self._program.feed.waiting)
+        while True:
+            feed = self._program.feed
+            feed.wait()
+            if not feed.waiting and feed.ended:
+                self._run_again()
+            block = self._parser.block(self._program.feed.waiting)
+            if len(block.timestamps) or self._stop.raised:
+                return block
 
     def choose(self, channels: Sequence[str]) -> None:
         """Give only these channels: what stands in other columns is not looked at."""

@@ -94,7 +94,7 @@ class Resampler:
         Rows have the parts' channels side by side.
         """
         reached = min([max(self._newest), *(self._newest[part] for part in awaited)])
-        rows = [self._nothing()]
+        rows = [self.nothing()]
         if reached > _NEVER:
             last = self._grid.last_until(reached)
             if self._next is None:
@@ -107,6 +107,11 @@ class Resampler:
         return Block(
             np.concatenate([row.timestamps for row in rows]), np.concatenate([row.values for row in rows])
         )
+
+    def nothing(self) -> Block:
+        """Return no rows."""
+        width = sum(part.width for part in self._parts)
+        return Block(np.empty(0, np.int64), np.empty((0, width), np.float32))
 
     def _restart(self) -> None:
         self._times = [np.empty(0, np.int64) for _ in self._parts]
@@ -154,10 +159,6 @@ class Resampler:
             keep = max(0, int(np.searchsorted(times, done, "right")) - 1)
             self._times[part] = times[keep:]
             self._values[part] = self._values[part][keep:]
-
-    def _nothing(self) -> Block:
-        width = sum(part.width for part in self._parts)
-        return Block(np.empty(0, np.int64), np.empty((0, width), np.float32))
 
 
 class Grid:

@@ -8,7 +8,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from lineside_agent.counters import SensorCounters
 from lineside_contract.categories import Codes
+from lineside_contract.messages import EventKind
 
 
 class Block(NamedTuple):
@@ -57,3 +59,15 @@ class Translating(Protocol):
 
     def translate(self, columns: Mapping[str, Codes]) -> None:
         """Read these columns, if there are such, as text, and have them among the channels. Before any reading."""
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """A sensor that is made of several, and tells how each of them is doing."""
+
+    @property
+    def counters(self) -> Mapping[str, SensorCounters]:
+        """How each part is doing, by its name."""
+
+    def take_news(self) -> list[tuple[EventKind, str]]:
+        """Return what happened to the parts since the last call: events, with what they say."""

@@ -87,6 +87,7 @@ class SerialLines:
 
     def __init__(self, settings: Settings, clock: Clock, stop: Signal) -> None:
         self._settings = settings
+        self._stop = stop
         self._port = _open_port(settings)
         self._skip = settings.skip
         self._name = f"The device at {settings.port}"
@@ -112,13 +113,16 @@ class SerialLines:
 
         Raises BadReading for a line that is none, SensorError if the device has gone.
         """
-        try:
-            self._wait()
-        except OSError as error:
-            raise self._gone(error) from error
-        if self._feed.ended:
-            raise self._gone(None)
-        return self._parser.block(self._feed.waiting)
+        while True:
+            try:
+                self._wait()
+            except OSError as error:
+                raise self._gone(error) from error
+            if self._feed.ended:
+                raise self._gone(None)
+            block = self._parser.block(self._feed.waiting)
+            if len(block.timestamps) or self._stop.raised:
+                return block
 
     def choose(self, channels: Sequence[str]) -> None:
         """Give only these channels: what stands in other columns is not looked at."""
