@@ -17,7 +17,7 @@ from lineside_agent.install.install import Asked, install, plan, uninstall
 from lineside_agent.install.needs import Needs, needs
 from lineside_agent.install.places import Places, of_user, system
 from lineside_agent.install.unit import Unit, render
-from lineside_agent.settings import SensorSettings, load
+from lineside_agent.settings import load
 from lineside_cli.main import main
 from lineside_contract.errors import InputError, LinesideError
 from lineside_contract.manifest import Channel
@@ -196,17 +196,41 @@ def test_devices_and_groups_only_for_sensors_that_read_them(places, monkeypatch)
     monkeypatch.setattr(needs_module, "_is_group", lambda name: name != "i2c")
     settings = load(configured(places, SIMULATED), {})
     assert needs(settings, places.config)._replace(visible=()) == Needs()
-    serial = {"port": SensorSettings(kind="serial"), "bus": SensorSettings(kind="i2c")}
-    found = needs(_with(settings, serial), places.config)
+    text = """
+    [join]
+    rate_hz = 10
+    max_gap_s = 1
+    [sensors.port]
+    kind = "serial"
+    port = "/dev/ttyUSB0"
+    columns = ["b"]
+    [sensors.bus]
+    kind = "i2c"
+    address = 0x48
+    registers.a = { register = 0 }
+    """
+    found = needs(load(configured(places, text), {}), places.config)
     assert found.groups == ("dialout",)
     assert found.missing_groups == ("i2c",)
-    assert found.devices[:2] == ("char-i2c", "char-ttyUSB")
+    assert set(found.devices) >= {"char-i2c", "char-ttyUSB"}
+    assert not found.writes_code
 
 
-def _with(settings, sensors):
-    from msgspec.structs import replace
+@pytest.mark.parametrize(
+    ("url", "groups"), [("tcp://plc", ()), ("rtu:///dev/ttyUSB0", ("dialout",)), ("rtu+tcp://gateway", ())]
+)
+def test_modbus_needs_a_port_only_where_it_has_one(url, groups, places, monkeypatch) -> None:
+    monkeypatch.setattr(needs_module, "_is_group", lambda _: True)
+    text = (
+        f'[sensors.main]\nkind = "modbus"\nurl = "{url}"\n[sensors.main.registers]\na = {{ address = 1 }}\n'
+    )
+    assert needs(load(configured(places, text), {}), places.config).groups == groups
 
-    return replace(settings, sensors=sensors)
+
+def test_a_driver_that_makes_code_may() -> None:
+    plain, audio = (render(UNITS[0]._replace(needs=Needs(writes_code=each))) for each in (False, True))
+    assert "MemoryDenyWriteExecute=yes" in plain
+    assert "MemoryDenyWriteExecute" not in audio
 
 
 def test_files_under_home_stay_visible_and_others_need_nothing(places, tmp_path) -> None:
@@ -251,7 +275,12 @@ UNITS = [
     Unit(
         ("/bin/true",),
         system()._replace(config=Path("/home/a b/$x%y/agent.toml")),
-        Needs(("dialout",), (), ("char-ttyUSB",), (Path("/home/a b"),), Path("/etc/lineside/d.key")),
+        Needs(
+            groups=("dialout",),
+            devices=("char-ttyUSB",),
+            visible=(Path("/home/a b"),),
+            key_file=Path("/etc/lineside/d.key"),
+        ),
     ),
     Unit(("/bin/true",), of_user(), Needs()),
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lineside_agent import starter
-from lineside_agent.install.needs import Needs, needs
+from lineside_agent.install.needs import Needs, needs, sensors
 from lineside_agent.install.places import NAME, Places
 from lineside_agent.install.unit import MEMORY_MAX, WATCHDOG_S, Unit, render
 from lineside_agent.settings import Settings, load
@@ -128,7 +128,7 @@ def _check_startable(settings: Settings) -> None:
         raise InputError(
             f"There is no bundle {settings.bundle}.", hint="Copy it there first, or install without --now."
         )
-    if any(sensor.kind == "stdin" for sensor in settings.sensors.values()):
+    if any(sensor.kind == "stdin" for sensor in sensors(settings)):
         raise InputError(
             "A service has no standard input, so a sensor of kind stdin cannot work.",
             hint='Name the sensor in the settings, such as kind = "exec" for a program that prints readings.',

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -19,20 +20,24 @@ _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 
 
 class Access(NamedTuple):
-    """What a kind of sensor reads from: classes of devices as in /proc/devices, and the group that may."""
+    """What a kind of sensor reads from: classes of devices as in /proc/devices, and the group that may.
+
+    `scheme`: only if its setting `url` has this one. `writes_code`: its driver makes code while it runs.
+    """
 
     group: str
     devices: tuple[str, ...]
+    scheme: str = ""
+    writes_code: bool = False
 
 
 _SERIAL = Access("dialout", ("char-ttyUSB", "char-ttyACM", "char-ttyAMA", "char-ttyS"))
 # Every other kind of sensor needs files, the network or nothing.
 ACCESS = {
     "serial": _SERIAL,
-    "modbus": _SERIAL,
+    "modbus": _SERIAL._replace(scheme="rtu"),
     "i2c": Access("i2c", ("char-i2c",)),
-    "gpio": Access("gpio", ("char-gpiochip",)),
-    "audio": Access("audio", ("char-alsa",)),
+    "audio": Access("audio", ("char-alsa",), writes_code=True),
 }
 
 
@@ -45,6 +50,7 @@ class Needs(NamedTuple):
     groups: tuple[str, ...] = ()
     missing_groups: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    writes_code: bool = False
     visible: tuple[Path, ...] = ()
     key_file: Path | None = None
 
@@ -54,8 +60,7 @@ def needs(settings: Settings, config: Path) -> Needs:
 
     Raises InputError for a file that this user could not read.
     """
-    kinds = {each.kind for each in _structs(settings) if isinstance(each, SensorSettings)}
-    access = [ACCESS[kind] for kind in sorted(kinds) if kind in ACCESS]
+    access = [ACCESS[each.kind] for each in sensors(settings) if each.kind in ACCESS and _reads(each)]
     key_file = settings.broker.key_file
     files = [path for path in (config, *_paths(settings)) if path not in (settings.state, key_file)]
     for file in files:
@@ -65,9 +70,20 @@ def needs(settings: Settings, config: Path) -> Needs:
         groups=_unique(each.group for each in access if _is_group(each.group)),
         missing_groups=_unique(each.group for each in access if not _is_group(each.group)),
         devices=_unique(device for each in access for device in each.devices),
+        writes_code=any(each.writes_code for each in access),
         visible=_unique(path for path in (*python, *files) if _hidden(path) and path.exists()),
         key_file=key_file,
     )
+
+
+def sensors(settings: Settings) -> list[SensorSettings]:
+    """Return every sensor of an agent, also those that are joined into one."""
+    return [each for each in _structs(settings) if isinstance(each, SensorSettings)]
+
+
+def _reads(sensor: SensorSettings) -> bool:
+    scheme = ACCESS[sensor.kind].scheme
+    return not scheme or urlsplit(sensor.options.url).scheme == scheme
 
 
 def _is_group(name: str) -> bool:

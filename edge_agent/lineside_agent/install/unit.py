@@ -60,7 +60,6 @@ _FOR_ALL = """\
 
 NoNewPrivileges=yes
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -111,7 +110,7 @@ def render(unit: Unit) -> str:
 
 def _allowed(needs: Needs) -> list[str]:
     """Return the lines that depend on the settings."""
-    lines = []
+    lines = [] if needs.writes_code else ["MemoryDenyWriteExecute=yes"]
     if needs.devices:
         lines += ["DevicePolicy=closed", *(f"DeviceAllow={device} rw" for device in needs.devices)]
     else:
