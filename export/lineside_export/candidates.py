@@ -77,7 +77,7 @@ def _clear(found: Judged, notes: list[str]) -> Written:
 
 def _static(kind: Static) -> Method:
     def method(source: Source) -> Written:
-        if not source.has_layers:
+        if not source.operators & set(layers.LAYERS):
             return Written(source.graph)
         if kind.signed and not source.kernels.signed:
             raise NotOffered(

@@ -149,7 +149,11 @@ class _Runner:
     """A PyTorch module, run for any number of rows: as many at a time as it takes."""
 
     def __init__(self, program: Program) -> None:
+        import torch  # noqa: PLC0415
+
         self._program = program
+        # Threads wait for one another longer than networks of this size compute.
+        torch.set_num_threads(1)
 
     def __call__(self, rows: NDArray[np.float32]) -> list[NDArray[Any]]:
         """Return the outputs for rows (n, ...)."""
