@@ -12,6 +12,9 @@ from lineside_contract.manifest import Candidate, Channel, Manifest
 from lineside_export.check import STATED
 from lineside_export.verify import Verification
 
+# A table has no room for more.
+_SHOWN_TEXTS = 6
+
 
 class Evidence(NamedTuple):
     """What the card reports beyond the manifest: the rows' file, the split, the comparison, every metric.
@@ -57,7 +60,7 @@ def _summary(manifest: Manifest) -> str:
 
 def _inputs(manifest: Manifest) -> str:
     rows = [_channel(channel) for channel in manifest.channels]
-    text = _table(["channel", "unit", "minimum", "maximum", "mean", "std"], rows)
+    text = _table(["channel", "unit", "minimum", "maximum", "mean", "std"], rows) + _texts(manifest)
     window = manifest.window
     if window.length > 1:
         text += f"\n\nA window is {window.length} readings; the next one begins {window.hop} further on."
@@ -68,7 +71,29 @@ def _inputs(manifest: Manifest) -> str:
 
 def _channel(channel: Channel) -> list[str]:
     numbers = [channel.minimum, channel.maximum, channel.mean, channel.std]
-    return [channel.name, channel.unit, *("" if number is None else f"{number:.6g}" for number in numbers)]
+    return [channel.name, unit(channel), *("" if number is None else f"{number:.6g}" for number in numbers)]
+
+
+def unit(channel: Channel) -> str:
+    """Return a channel's unit, or that it is text, and which."""
+    texts = channel.categories
+    if not texts:
+        return channel.unit
+    more = f", ... ({len(texts)} in all)" if len(texts) > _SHOWN_TEXTS else ""
+    return f"text: {', '.join(texts[:_SHOWN_TEXTS])}{more}"
+
+
+def _texts(manifest: Manifest) -> str:
+    if not any(channel.categories for channel in manifest.channels):
+        return ""
+    text = (
+        "\n\nA channel of text is given as the number of its text in `manifest.json`, from 0; any other text as -1, "
+        "none as NaN."
+    )
+    for channel in manifest.channels:
+        if channel.refuses:
+            text += f" {channel.name}: the model has no answer to {' or '.join(channel.refuses)} texts."
+    return text
 
 
 def _data(manifest: Manifest, evidence: Evidence) -> str:

@@ -21,23 +21,37 @@ SCIKIT_LEARN_TYPES = frozenset(
     for name in (
         "calibration._CalibratedClassifier",
         "calibration._SigmoidCalibration",
+        "calibration._TemperatureScaling",
+        "compose._column_transformer.make_column_selector",
         "ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "metrics._classification.accuracy_score",
+        "metrics._classification.balanced_accuracy_score",
+        "metrics._classification.f1_score",
+        "metrics._classification.fbeta_score",
+        "metrics._classification.precision_score",
+        "metrics._classification.recall_score",
+        "metrics._scorer._CurveScorer",
         "metrics._scorer._PassthroughScorer",
+        "metrics._scorer._Scorer",
         "model_selection._split.GroupKFold",
         "model_selection._split.KFold",
         "model_selection._split.StratifiedKFold",
         "model_selection._split.TimeSeriesSplit",
+        "multiclass._ConstantPredictor",
         "neural_network._stochastic_optimizers.AdamOptimizer",
         "neural_network._stochastic_optimizers.SGDOptimizer",
         "tree._tree.Tree",
         "utils._bunch.Bunch",
         "utils._metadata_requests.MetadataRequest",
         "utils._metadata_requests.MethodMetadataRequest",
+        "utils.validation.check_array",
     )
 )
+# Of a partial function skops asks for the function and its arguments, too.
+PLAIN_TYPES = frozenset({"functools.partial", "numpy.dtype", "numpy.number"})
 # Lineside's own: that code is installed here, and the file holds its parameters, which are checked when used.
 OWN_TYPES = frozenset({"lineside_export.features.transformer.WindowFeatures"})
-HARMLESS_TYPES = SCIKIT_LEARN_TYPES | OWN_TYPES
+HARMLESS_TYPES = SCIKIT_LEARN_TYPES | PLAIN_TYPES | OWN_TYPES
 # How pickles begin, plain or in one of the compressions that joblib uses.
 _PICKLE_STARTS = (b"\x80", b"\x78", b"\x1f\x8b", b"BZh", b"\x5d\x00", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib"})

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lineside_contract.manifest import Manifest
-from lineside_export.card import by_reason, numbers
+from lineside_export.card import by_reason, numbers, unit
 from lineside_export.export import Exported
 
 _NUMBERS = ["candidate", "bytes", "us/1", "us/256", "metric", "agreement"]
@@ -99,7 +99,7 @@ def _channels(manifest: Manifest) -> Table:
         values = [channel.minimum, channel.maximum, channel.mean, channel.std]
         table.add_row(
             escape(channel.name),
-            escape(channel.unit),
+            escape(unit(channel)),
             *("-" if each is None else f"{each:.6g}" for each in values),
         )
     return table

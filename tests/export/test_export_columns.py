@@ -21,7 +21,7 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -317,3 +317,56 @@ def test_a_bundle_says_its_texts_and_predicts_from_them(work) -> None:
     lines = [json.loads(line) for line in predicted.out.splitlines()]
     expected = model.predict_proba(frame[300:].drop(columns="failed"))
     np.testing.assert_allclose([line["probability_1"] for line in lines], expected[:, 1], atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_card_names_the_texts_and_what_is_refused(work) -> None:
+    frame = factory()
+    frame["line"] = [f"line {index % 9}" for index in range(len(frame))]
+    joblib.dump(_trained(_columns(OneHotEncoder()), LogisticRegression(), frame), "model.joblib")
+    frame.to_csv("rows.csv", index=False)
+    command = ["export", "model.joblib", "--trust-pickle", "--data", "rows.csv", "--target", "failed"]
+    assert work.run(*command, "-o", "m-1.0.0.bundle.zip").code == 0
+    card = Bundle.open(work.folder / "m-1.0.0.bundle.zip").files["card.md"].decode()
+    assert "| grade | text: H, L, M, rare |" in card
+    assert "| line | text: line 0, line 1, line 2, line 3, line 4, line 5, ... (9 in all) |" in card
+    assert "grade: the model has no answer to missing or unknown texts." in card
+    shown = work.run("inspect", "m-1.0.0.bundle.zip")
+    assert "text: H, L, M, rare" in shown.out
+
+
+def test_windows_of_text_are_refused(work) -> None:
+    rows = pd.DataFrame({"a": ["x", "y"] * 100, "b": ["y", "x"] * 100})
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(rows, np.arange(200) % 2)
+    joblib.dump(model, "model.joblib")
+    rows[["a"]].assign(failed=0).to_csv("rows.csv", index=False)
+    result = work.run(
+        *("export", "model.joblib", "--trust-pickle", "--data", "rows.csv", "--target", "failed"),
+        *("--window", "2", "-o", "m-1.bundle.zip"),
+    )
+    work.refused(result, "A model of windows takes no text")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_with_text_and_thresholds_load_from_skops_without_more_being_said(work) -> None:
+    frame = factory()
+    rows, target = frame.drop(columns="failed"), frame["failed"]
+    columns = ColumnTransformer(
+        [
+            (
+                "text",
+                make_pipeline(
+                    SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+                ),
+                make_column_selector(dtype_exclude=np.number),
+            ),
+            ("numbers", StandardScaler(), make_column_selector(dtype_include=np.number)),
+        ]
+    )
+    frame.to_csv("rows.csv", index=False)
+    tuned = TunedThresholdClassifierCV(make_pipeline(columns, _forest()), scoring="balanced_accuracy", cv=2)
+    own = HistGradientBoostingClassifier(max_iter=3, categorical_features=TEXTS)
+    for model in (tuned, own):
+        work.save(model.fit(rows, target))
+        result = work.export(target="failed")
+        assert result.code == 0, result.err

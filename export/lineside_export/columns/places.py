@@ -65,6 +65,7 @@ def _branches(transformer: Any) -> Iterator[Place]:
 
         def put(new: Any, index: int = index, name: str = name, indices: Any = indices) -> None:
             transformer.transformers_[index] = (name, new, list(indices))
+            transformer.sparse_output_ = False  # which a table's is not
 
         yield Place(step, list(indices), np.isscalar(columns), put)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineside_contract.manifest import Channel, Manifest
-from lineside_export.card import numbers
+from lineside_export.card import numbers, unit
 from lineside_export.export import Exported
 from lineside_export.report import answers, candidates, drift, graph, markdown
 from lineside_export.report.markup import Markup, join, table, tag
@@ -122,7 +122,7 @@ def _channels(manifest: Manifest) -> Markup:
 
 def _channel(channel: Channel) -> list[str]:
     values = [channel.minimum, channel.maximum, channel.mean, channel.std]
-    return [channel.name, channel.unit, *("-" if each is None else f"{each:.6g}" for each in values)]
+    return [channel.name, unit(channel), *("-" if each is None else f"{each:.6g}" for each in values)]
 
 
 def _operators(exported: Exported) -> Markup:
