@@ -63,6 +63,12 @@ COMMANDS = {
         "agent",
         "tell whether this machine can run an agent",
     ),
+    "sensor": Command(
+        "lineside_agent.sensor_cli.commands",
+        "configure_sensor",
+        "agent",
+        "list the kinds of sensor, and show what one gives",
+    ),
     "collector": Command(
         "lineside_collector.commands",
         "configure_collector",

@@ -285,8 +285,10 @@ def test_the_guide_explains_every_setting() -> None:
     from lineside_agent import settings as agent
     from lineside_agent.sensors import settings_type
 
-    guide = (REPOSITORY / "docs" / "guides" / "agent.md").read_text()
+    guides = REPOSITORY / "docs" / "guides"
+    guide = (guides / "agent.md").read_text() + (guides / "sensors.md").read_text()
     structs = [
+        agent.JoinSettings,
         agent.Settings,
         agent.BrokerSettings,
         agent.DeliverySettings,

@@ -65,6 +65,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         elif self.pattern:
             raise ValueError('pattern needs format = "regex"')
 
+    @property
+    def known_channels(self) -> tuple[str, ...]:
+        """The channels, if they are known before a line has come."""
+        if self.format == "regex":
+            return RegexLines(self.pattern, self.timestamp, self.columns).channels
+        return tuple(self.columns)
+
 
 def open(settings: Settings, clock: Clock, stop: Signal) -> Exec:
     """Start the program and wait for its first line, which names the channels.

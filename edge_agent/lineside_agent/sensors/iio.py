@@ -40,6 +40,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_hz: Rate = 1.0
     sysfs: Path = Path("/sys")
 
+    @property
+    def known_channels(self) -> tuple[str, ...]:
+        """The channels, if they are known before the device is looked at."""
+        return tuple(self.columns)
+
 
 def open(settings: Settings, clock: Clock, stop: Signal) -> Polled:
     """Find the device. Raises InputError for a column that it lacks, SensorError if it is not there."""

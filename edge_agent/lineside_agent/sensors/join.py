@@ -129,7 +129,7 @@ class Join:
             if not part.channels:
                 raise SensorError(
                     f"The sensor {part.name} is not there yet, and what it gives is not known before.",
-                    hint=f"Name its channels in [sensors.{part.name}], and the others need not wait for it.",
+                    hint=f"With columns in [sensors.{part.name}] the others need not wait for it.",
                 )
         names = self.channels
         if twice := next((name for name in names if names.count(name) > 1), None):

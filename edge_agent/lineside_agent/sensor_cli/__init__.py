@@ -1,0 +1,1 @@
+"""`lineside sensor`: which kinds of sensor there are, and what one gives."""
