@@ -121,6 +121,14 @@ def test_a_service_has_no_standard_input(places) -> None:
     list(install(Asked(places, ANSWERS)))
 
 
+def test_settings_that_are_there_are_not_changed_by_arguments(places, tmp_path) -> None:
+    config = configured(places, SIMULATED)
+    wanted = ANSWERS._replace(bundle=tmp_path / "newer.bundle.zip")
+    with pytest.raises(InputError, match=r"names another bundle, .*Change bundle there"):
+        list(install(Asked(places, wanted)))
+    list(install(Asked(places, ANSWERS._replace(bundle=config.parent / "pump.bundle.zip"))))
+
+
 def test_without_systemd_there_is_one_sentence(places, monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setattr(steps, "_BOOTED", tmp_path / "missing")
     for command in ("install", "uninstall"):

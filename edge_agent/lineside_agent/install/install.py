@@ -54,6 +54,12 @@ def plan(asked: Asked) -> list[File]:
     places = asked.places
     config = _config(asked)
     settings = _settings(config)
+    wanted = asked.answers.bundle
+    if wanted is not None and wanted.resolve() != settings.bundle.resolve():
+        raise InputError(
+            f"{places.config} names another bundle, {settings.bundle}.",
+            hint="Change bundle there, and install without --bundle.",
+        )
     if asked.start:
         _check_startable(settings)
     unit = Unit(_command(), places, _needs(asked, settings), asked.watchdog_s, asked.memory_max)
