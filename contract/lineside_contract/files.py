@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+
+_PART = ".part"
 
 
 def sync_folder(folder: Path) -> None:
@@ -24,15 +25,14 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o644
 
     Raises OSError; the old file and no half-written one remain.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}{_PART}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.chmod(mode & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,8 +41,7 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o644
         sync_folder(path.parent)
 
 
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left of files that they were writing whole. Raises OSError."""
+    for path in folder.glob(f".*{_PART}"):
+        path.unlink(missing_ok=True)

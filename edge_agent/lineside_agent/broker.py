@@ -48,8 +48,11 @@ class Broker(Protocol):
     def publish(self, delivery: Delivery, payloads: Sequence[bytes]) -> list[int]:
         """Send messages and return a number for each. Raises NotDelivered if the connection is gone."""
 
-    def poll(self, seconds: float, wake: Signal) -> list[Happening]:
-        """Wait until something happens, `wake` is raised or the time is up, and tell what happened."""
+    def poll(self, seconds: float, wake: Signal, *, gather: bool = False) -> list[Happening]:
+        """Wait until something happens, `wake` is raised or the time is up, and tell what happened.
+
+        With `gather` an acknowledgement is not worth waking for: it may wait for others, for a moment.
+        """
 
     def disconnect(self) -> None:
         """Say good-bye, so that the will is not published."""

@@ -111,7 +111,9 @@ class Deliver:
             self._connect(now)
         if self.connected:
             self._send(now)
-        for happening in self._broker.poll(min(longest_s, self._patience(now)), self._wake):
+        for happening in self._broker.poll(
+            min(longest_s, self._patience(now)), self._wake, gather=not self._short_of_room()
+        ):
             try:
                 self._on(happening)
             except NotDelivered as error:  # an answer to it found the connection gone
@@ -271,6 +273,11 @@ class Deliver:
         self._reconnect.lost(self._clock.monotonic(), reason)
 
     # What is done every now and then.
+
+    def _short_of_room(self) -> bool:
+        """Whether acknowledgements make room for what waits to be sent, or soon will."""
+        busy = bool(self._live) or self._catch_up.active
+        return busy or len(self._in_flight) >= self._settings.in_flight // 4
 
     def _patience(self, now: float) -> float:
         """Return how long nothing needs doing, in seconds."""

@@ -51,6 +51,7 @@ _LARGEST_PACKET = 1024 * 1024  # from the broker; acknowledgements and words of 
 _READ_BYTES = 64 * 1024
 _MOST_PACKETS = 1000  # handed to paho before our own turn comes again
 _KEEP_ALIVE_CHECK_S = 0.5
+_GATHER_S = 0.11  # a little more than the usual interval of commits, so that both are one time to wake
 
 
 class _Client(Client):
@@ -89,6 +90,7 @@ class MqttBroker:
         self._unacknowledged: set[int] = set()
         self._last_id = _LAST_ID
         self._keep_alive_at = 0.0
+        self._look_at = 0.0  # until then acknowledgements may gather
 
     def connect(self, will: Will, subscriptions: list[str]) -> None:
         """Connect and subscribe. Raises NotDelivered or BrokerRefused."""
@@ -130,8 +132,11 @@ class MqttBroker:
             raise NotDelivered(f"The broker took nothing: {_reason(error)}.") from error
         return ids
 
-    def poll(self, seconds: float, wake: Signal) -> list[Happening]:
-        """Wait until something happens, `wake` is raised or the time is up, and tell what happened."""
+    def poll(self, seconds: float, wake: Signal, *, gather: bool = False) -> list[Happening]:
+        """Wait until something happens, `wake` is raised or the time is up, and tell what happened.
+
+        With `gather` an acknowledgement is not worth waking for: it may wait for others, a tenth of a second.
+        """
         client = self._client
         sock = client.socket() if client is not None else None
         if client is None or sock is None:
@@ -139,7 +144,8 @@ class MqttBroker:
                 select.select([wake], [], [], seconds)
         else:
             try:
-                self._exchange(client, sock, 0.0 if self._happened else seconds, wake)
+                wait = 0.0 if self._happened else seconds
+                self._exchange(client, self._ready(client, sock, wait, wake, gather=gather))
             except (OSError, *_NONSENSE) as error:
                 self.drop()
                 nonsense = "the broker sent something that is not MQTT ({})"
@@ -173,14 +179,28 @@ class MqttBroker:
             client.on_disconnect = None
             sock.close()
 
-    def _exchange(self, client: _Client, sock: Any, seconds: float, wake: Signal) -> None:
-        """Wait for the socket or for `wake`, and read and write what can be. Raises OSError, ValueError."""
+    def _ready(
+        self, client: _Client, sock: Any, seconds: float, wake: Signal, *, gather: bool
+    ) -> tuple[bool, bool]:
+        """Wait for the socket or for `wake`; return whether to read from the socket and to write to it."""
         # TLS may hold bytes that select cannot see.
-        pending = bool(client.incoming.others) or getattr(sock, "pending", int)() > 0
+        if client.incoming.others or getattr(sock, "pending", int)():
+            return True, False
         writers = [sock] if self._unsent or client.want_write() else []
+        lie = self._look_at - time.monotonic() if gather and self._unacknowledged and not writers else 0.0
+        if lie > 0:
+            readable, _, _ = select.select([wake], [], [], min(seconds, lie))
+            return not readable, False
         readers: list[Any] = [sock, wake]
-        readable, writable, _ = select.select(readers, writers, [], 0.0 if pending else seconds)
-        if pending or sock in readable:
+        readable, writable, _ = select.select(readers, writers, [], seconds)
+        return sock in readable, bool(writable)
+
+    def _exchange(self, client: _Client, ready: tuple[bool, bool]) -> None:
+        """Read and write what can be. Raises OSError, and ValueError and its like for what is not MQTT."""
+        to_read, to_write = ready
+        now = time.monotonic()
+        if to_read:
+            self._look_at = now + _GATHER_S
             left_out = client.incoming.left_out
             for _ in range(_MOST_PACKETS):
                 client.loop_read()
@@ -188,9 +208,8 @@ class MqttBroker:
                     break
             if client.incoming.left_out > left_out:
                 log.warning("a message of more than %d bytes was sent to us and is left out", _LARGEST_PACKET)
-        if writable:
+        if to_write:
             self._flush(client)
-        now = time.monotonic()
         if now >= self._keep_alive_at:
             self._keep_alive_at = now + _KEEP_ALIVE_CHECK_S
             client.loop_misc()
@@ -228,6 +247,8 @@ class MqttBroker:
     def _new_ids(self, count: int) -> list[int]:
         """Return packet ids that nothing in flight has. Raises NotDelivered if there are none left."""
         taken = self._unacknowledged
+        if not taken:
+            self._look_at = time.monotonic() + _GATHER_S
         if len(taken) + count > _LAST_ID - _FIRST_ID:
             raise NotDelivered("Too many messages are in flight.")
         ids: list[int] = []

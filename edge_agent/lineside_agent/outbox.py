@@ -25,6 +25,7 @@ from lineside_agent.cursor import Cursor, length
 from lineside_agent.segment import Entry, Segment, encode_record, read
 from lineside_agent.segment_log import SegmentLog, Snapshot
 from lineside_contract.errors import InputError
+from lineside_contract.files import remove_parts
 from lineside_contract.ids import Boot
 from lineside_contract.messages import PreviousBoot, Range, Ranges
 
@@ -66,6 +67,7 @@ class Outbox:
         self._segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, limits.disk_bytes // 8))
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            remove_parts(folder)
             previous, boot = begin_boot(folder / "boot")
             self._cursor = Cursor(folder / "cursor", str(boot))
             self._log = SegmentLog(folder, self._segment_bytes)

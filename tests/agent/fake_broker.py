@@ -72,7 +72,7 @@ class FakeBroker:
             self._unacknowledged += tokens
         return tokens
 
-    def poll(self, seconds: float, wake: Signal) -> list[Happening]:
+    def poll(self, seconds: float, wake: Signal, *, gather: bool = False) -> list[Happening]:  # noqa: ARG002
         if not self.hold:
             self.acknowledge()
         if not self._happenings and not wake.raised:

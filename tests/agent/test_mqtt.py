@@ -224,3 +224,36 @@ def test_a_paho_that_reads_in_another_way_delivers_all_the_same(
     assert any(isinstance(what, Lost) for what in pair.poll())
     with pytest.raises(NotDelivered):
         pair.near.publish(TOPIC, [b"after"])
+
+
+def test_acknowledgements_gather_while_there_is_nothing_to_send(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(mqtt.time, "monotonic", lambda: clock[0])
+    pair.connect()
+    tokens = pair.near.publish(TOPIC, [b"a", b"b"])
+    pair.far.read(2)
+    pair.far.acknowledge(*tokens)
+    pair.wake.set()  # something to send: not the time for acknowledgements
+    assert pair.near.poll(10.0, pair.wake, gather=True) == []
+    clock[0] += 0.2
+    found: list[int] = []
+    while len(found) < 2:
+        found += [
+            token
+            for what in pair.near.poll(10.0, pair.wake, gather=True)
+            for token in getattr(what, "tokens", ())
+        ]
+    assert found == tokens
+
+
+def test_acknowledgements_are_taken_when_the_time_is_up(pair: Pair) -> None:
+    pair.connect()
+    tokens = pair.near.publish(TOPIC, [b"a"])
+    pair.far.read(1)
+    pair.far.acknowledge(*tokens)
+    found: list[Happening] = []
+    while not found:
+        found = pair.near.poll(0.001, pair.wake, gather=True)
+    assert found == [Acknowledged(tokens)]
