@@ -27,7 +27,8 @@ from lineside_agent.broker import Will
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.model import Model
 from lineside_agent.mqtt import MqttBroker
-from lineside_agent.sensors import Block, EndOfReadings, open_sensor
+from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
+from lineside_agent.sensors.sensor import Composed
 from lineside_agent.sensors.texts import translate
 from lineside_agent.settings import Settings
 from lineside_agent.windows import select_channels
@@ -133,6 +134,9 @@ def _sensor(request: Request, settings: Settings, bundle: Bundle | None) -> Foun
         try:
             translate(sensor, bundle.manifest.channels if bundle else (), sensor_settings.channels)
             block = sensor.read()
+            while not len(block.timestamps) and not stop.raised:
+                block = sensor.read()  # of a sensor that has parts, one may have had news
+            failed = _failed_parts(sensor)
         finally:
             sensor.close()
     except EndOfReadings as error:
@@ -141,12 +145,20 @@ def _sensor(request: Request, settings: Settings, bundle: Bundle | None) -> Foun
         timer.cancel()
         timer.join()  # before the signal that it would raise is closed
         stop.close()
+    if failed and not len(block.timestamps):
+        raise SensorError(failed)
     if not len(block.timestamps):
         raise SensorError(
             f"The sensor {name} gave no reading within {request.wait_s:g} s.", hint="Wait longer with --wait."
         )
     detail = f"{name} ({sensor_settings.kind}) gives {', '.join(sensor.channels)}"
-    return Found(_Reading(sensor.channels, block), detail)
+    return Found(_Reading(sensor.channels, block), f"{detail}; note: {failed}" if failed else detail)
+
+
+def _failed_parts(sensor: Sensor) -> str:
+    """Say what is wrong with the parts that a sensor is made of, or nothing."""
+    parts = sensor.counters.items() if isinstance(sensor, Composed) else ()
+    return " ".join(f"{name}: {each.detail}" for name, each in parts if each.state == "failed")
 
 
 def _channels(settings: Settings, bundle: Bundle, reading: _Reading) -> Found:

@@ -50,6 +50,7 @@ class Reader:
         self._counters = counters
         self._clock = clock
         self._stop = stop
+        self.name = "the sensor"  # in the log
         self._sensor: Sensor | None = None
         self._opened = False  # once, at least
         self._columns: list[int] | None = None  # None: as they come
@@ -81,7 +82,7 @@ class Reader:
         except BadReading as error:
             self._counters.failures += 1
             self._counters.detail = str(error)
-            log.warning("a reading is left out: %s", error)
+            log.warning("a reading of %s is left out: %s", self.name, error)
             return None
         except SensorError as error:
             self._fail(error)
@@ -142,7 +143,7 @@ class Reader:
         if counters.state != "ok":
             if counters.state == "failed":
                 self._news.append(News("sensor_recovered", ""))
-                log.info("the sensor gives readings again")
+                log.info("%s gives readings again", self.name)
             counters.state, counters.detail = "ok", ""
         self._pause_s = 0.0
         counters.readings += len(block.timestamps)
@@ -169,7 +170,7 @@ class Reader:
         counters.failures += 1
         if counters.state != "failed":
             self._news.append(News("sensor_failed", str(error)))
-            log.warning("the sensor failed: %s", error)
+            log.warning("%s failed: %s", self.name, error)
         counters.state, counters.detail = "failed", str(error)
         self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
         self._pause_until = self._clock.monotonic() + self._pause_s

@@ -128,3 +128,23 @@ def test_the_end_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EndOfReadings):
         rig.reader.read()
     assert rig.counters.state == "ended"
+
+
+def test_a_failed_sensor_is_closed_and_another_one_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, SensorError("Gone."), [[1, 2, 3]])
+    rig.reader.open()
+    assert rig.reader.read() is None
+    assert rig.sensor.closed
+    assert rig.reader.read() is not None
+
+
+def test_a_source_that_comes_back_as_something_else_does_not_end_the_agent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig(monkeypatch, SensorError("Gone."), [[1, 2, 3]])
+    rig.reader.open()
+    assert rig.reader.read() is None
+    rig.openings = [InputError("It has no column 'a' any more.", hint="Look at it.")]
+    assert rig.reader.read() is None
+    assert rig.counters.detail == "It has no column 'a' any more. Look at it."
+    assert rig.reader.read() is not None

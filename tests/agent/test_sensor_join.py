@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sensor_sources import Hwmon, ImpatientClock, SerialPort, Thermal
 
+from lineside_agent.check import Request, check
 from lineside_agent.clock import Signal
 from lineside_agent.counters import Counters, SensorCounters
 from lineside_agent.reader import Reader
@@ -337,3 +338,14 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, message: st
     with pytest.raises(InputError) as error:
         read_settings(tmp_path, text)
     assert message in str(error.value)
+
+
+def test_check_says_which_of_several_sensors_fails(tmp_path: Path) -> None:
+    Hwmon(tmp_path / "board").start()
+    for gap, state in (("drop", "failed"), ("missing", "ok")):
+        (tmp_path / "agent.toml").write_text(HEAD + TREES.format(gap=gap))
+        results = check(Request(tmp_path / "agent.toml", {}, wait_s=0.3, offline=True))
+        (sensor,) = (result for result in results if result.step == "sensor")
+        assert sensor.state == state
+        assert "cpu: " in sensor.detail
+        assert "has no thermal zone" in sensor.detail
