@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import zlib
 
 import numpy as np
 import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     IsolationForest,
@@ -73,6 +75,29 @@ def test_a_million_nodes_are_written_in_seconds() -> None:
     # Half a second on a workstation; skl2onnx takes ten.
     assert time.process_time() - start < 6
     assert len(data) < 13 * len(ensemble.weight)
+
+
+@pytest.fixture(scope="module")
+def digits() -> bytes:
+    """The compact graph of a forest of 100 trees."""
+    rows, labels = load_digits(return_X_y=True)
+    model = RandomForestClassifier(100, random_state=0).fit(rows[:1078], labels[:1078])
+    data = write(model, describe(model), INPUT, lambda _: pytest.fail("nothing to prepare"))
+    assert data is not None
+    return data
+
+
+def test_the_digits_forest_takes_few_bytes(digits) -> None:
+    assert len(digits) < 160_000
+    # In a bundle, which deflates: in the order of training it would be 71,000.
+    assert len(zlib.compress(digits, 9)) < 50_000
+
+
+def test_a_forest_of_votes_tells_missing_readings_by_its_tests(digits) -> None:
+    (trees,) = (each for each in onnx.load_from_string(digits).graph.node if each.op_type == "TreeEnsemble")
+    attributes = {each.name: each for each in trees.attribute}
+    assert "nodes_missing_value_tracks_true" not in attributes
+    assert set(onnx.numpy_helper.to_array(attributes["nodes_modes"].t)) == {0, 3}
 
 
 @pytest.mark.filterwarnings("ignore")

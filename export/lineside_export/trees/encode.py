@@ -14,7 +14,7 @@ from lineside_export.trees.shrink import Compact
 DOMAIN = "ai.onnx.ml"
 _NODE = {"input": 1, "output": 2, "op_type": 4, "attribute": 5, "domain": 7}
 _AVERAGE = 0
-_LESS_OR_EQUAL = 0
+_LESS_OR_EQUAL, _GREATER = 0, 3
 
 
 def node(ensemble: Ensemble, compact: Compact, source: str, result: str) -> bytes:
@@ -26,7 +26,7 @@ def node(ensemble: Ensemble, compact: Compact, source: str, result: str) -> byte
         "nodes_falseleafs": compact.right.is_leaf,
         "nodes_falsenodeids": compact.right.number,
         "nodes_featureids": compact.feature,
-        "nodes_modes": np.full(len(compact.feature), _LESS_OR_EQUAL, np.uint8),
+        "nodes_modes": np.where(compact.above, _GREATER, _LESS_OR_EQUAL).astype(np.uint8),
         "nodes_splits": compact.threshold,
         "nodes_trueleafs": compact.left.is_leaf,
         "nodes_truenodeids": compact.left.number,

@@ -85,21 +85,25 @@ def _trees(model: Any) -> list[Any]:
 
 
 def _classifier(model: Any) -> Ensemble | None:
-    """A forest of votes. Leaves of one class each need a target only; others a row of probabilities."""
+    """A forest of votes.
+
+    Of two classes the second's share says all. Of more, leaves of one class each need a target only; others a row of
+    shares.
+    """
     if getattr(model, "n_outputs_", 1) != 1:
         return None
     trees = _trees(model)
     nodes = _forest_nodes(model, trees)
     votes = np.concatenate([tree.value[:, 0, :] for tree in trees])
-    leaves = votes[~nodes.inner]
-    pure = (leaves.max(axis=1) == 1.0) & (np.count_nonzero(leaves, axis=1) == 1)
     classes = votes.shape[1]
-    if pure.all():
-        target, weight = votes.argmax(axis=1), np.ones(len(votes))
-        return Ensemble(nodes, target, weight, classes, "probabilities", average=True)
     if classes == 2:
         target = np.zeros(len(votes), np.int64)
         return Ensemble(nodes, target, votes[:, 1] - 0.5, 1, "binary", average=True)
+    leaves = votes[~nodes.inner]
+    pure = (leaves.max(axis=1) == 1.0) & (np.count_nonzero(leaves, axis=1) == 1)
+    if pure.all():
+        target, weight = votes.argmax(axis=1), np.ones(len(votes))
+        return Ensemble(nodes, target, weight, classes, "probabilities", average=True)
     return with_table(nodes, votes, "probabilities")
 
 

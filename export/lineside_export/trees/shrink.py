@@ -24,8 +24,9 @@ class Side(NamedTuple):
 class Compact(NamedTuple):
     """What a TreeEnsemble node holds. Splits and leaves are numbered apart.
 
-    Per split: feature, threshold (float32), missing_left, left, right. Per leaf: target, weight (float32).
-    roots: the splits that trees begin with.
+    Per split: feature, threshold (float32), missing_left, left, right, above. Per leaf: target, weight (float32).
+    roots: the splits that trees begin with. A row goes left if its feature is at most the threshold, or, where
+    `above`, if it is greater: then a missing one goes right, whatever missing_left says.
     """
 
     roots: NDArray[np.int64]
@@ -36,6 +37,7 @@ class Compact(NamedTuple):
     right: Side
     target: NDArray[np.int64]
     weight: NDArray[np.float32]
+    above: NDArray[np.bool_]
 
 
 def shrink(ensemble: Ensemble) -> Compact:
@@ -61,8 +63,49 @@ def shrink(ensemble: Ensemble) -> Compact:
         right=side(nodes.right[chosen]),
         target=target,
         weight=weight,
+        above=np.zeros(len(chosen), bool),
     )
-    return _told_apart(_with_constants(compact, alone[alone >= 0], ensemble.base))
+    whole = _told_apart(_with_constants(compact, alone[alone >= 0], ensemble.base))
+    # Votes for several classes have time to spare: skl2onnx's graph sums every class at every leaf.
+    votes = ensemble.link == "probabilities" and ensemble.targets > 2
+    return _arranged(_missing_by_test(whole) if votes else whole)
+
+
+def _missing_by_test(compact: Compact) -> Compact:
+    """Turn splits that send missing readings left round, to `greater`, which no missing reading is.
+
+    A byte less a split. With both tests in one ensemble onnxruntime takes a fifth more time for many rows.
+    """
+    turn = compact.missing_left
+    (left, left_leaf), (right, right_leaf) = compact.left, compact.right
+    return compact._replace(
+        missing_left=np.zeros_like(turn),
+        left=Side(np.where(turn, right, left), np.where(turn, right_leaf, left_leaf)),
+        right=Side(np.where(turn, left, right), np.where(turn, left_leaf, right_leaf)),
+        above=turn,
+    )
+
+
+def _arranged(compact: Compact) -> Compact:
+    """Number the splits so that alike ones are neighbours: as many bytes, of which a zip makes fewer."""
+    keys = [compact.threshold, compact.feature, compact.right.is_leaf, compact.left.is_leaf, compact.above]
+    order = np.lexsort(keys)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+
+    def side(old: Side) -> Side:
+        number, is_leaf = old.number[order], old.is_leaf[order]
+        return Side(np.where(is_leaf, number, place[np.where(is_leaf, 0, number)]), is_leaf)
+
+    return compact._replace(
+        roots=place[compact.roots],
+        feature=compact.feature[order],
+        threshold=compact.threshold[order],
+        missing_left=compact.missing_left[order],
+        left=side(compact.left),
+        right=side(compact.right),
+        above=compact.above[order],
+    )
 
 
 def round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -138,6 +181,7 @@ def _with_constants(compact: Compact, alone: NDArray[np.int64], base: NDArray[np
         right=_longer(compact.right, right),
         target=np.concatenate([compact.target, copies]),
         weight=np.concatenate([compact.weight, weights]),
+        above=np.concatenate([compact.above, zeros.astype(bool)]),
     )
 
 
