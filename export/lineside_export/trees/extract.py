@@ -13,6 +13,8 @@ from lineside_export import boosters
 from lineside_export.trees.ensemble import Ensemble, Link, Nodes, with_table
 from lineside_export.trees.histogram import histogram_boosting
 
+# The models of one tree, of which a bagging is a forest.
+_SINGLE = ("DecisionTreeClassifier", "ExtraTreeClassifier", "DecisionTreeRegressor", "ExtraTreeRegressor")
 _EULER = float(np.euler_gamma)
 
 
@@ -35,7 +37,18 @@ def node_count(model: Any) -> int:
     if hasattr(model, "_predictors"):
         return sum(len(tree.nodes) for group in model._predictors for tree in group)
     members = np.ravel(np.asarray(getattr(model, "estimators_", [model]), dtype=object))
-    return sum(member.tree_.node_count for member in members)
+    return sum(member.tree_.node_count for member in members if hasattr(member, "tree_"))
+
+
+def is_bag_of_trees(model: Any) -> bool:
+    """Tell whether a model is a bagging of single trees, every one of which knows every class: a forest."""
+    if type(model).__name__ not in ("BaggingClassifier", "BaggingRegressor"):
+        return False
+    classes = len(getattr(model, "classes_", ()))
+    return all(
+        type(member).__name__ in _SINGLE and len(getattr(member, "classes_", ())) == classes
+        for member in model.estimators_
+    )
 
 
 def _joined(trees: Sequence[Any], columns: Sequence[Any] | None = None) -> Nodes:
@@ -84,6 +97,11 @@ def _trees(model: Any) -> list[Any]:
     return [member.tree_ for member in members]
 
 
+def _shown(model: Any) -> Any:
+    """Return the columns that each tree sees, None for all."""
+    return getattr(model, "estimators_features_", None)
+
+
 def _classifier(model: Any) -> Ensemble | None:
     """A forest of votes.
 
@@ -93,7 +111,7 @@ def _classifier(model: Any) -> Ensemble | None:
     if getattr(model, "n_outputs_", 1) != 1:
         return None
     trees = _trees(model)
-    nodes = _forest_nodes(model, trees)
+    nodes = _forest_nodes(model, trees, _shown(model))
     votes = np.concatenate([tree.value[:, 0, :] for tree in trees])
     classes = votes.shape[1]
     if classes == 2:
@@ -109,7 +127,7 @@ def _classifier(model: Any) -> Ensemble | None:
 
 def _regressor(model: Any) -> Ensemble:
     trees = _trees(model)
-    nodes = _forest_nodes(model, trees)
+    nodes = _forest_nodes(model, trees, _shown(model))
     values = np.concatenate([tree.value[:, :, 0] for tree in trees])
     if values.shape[1] > 1:
         return with_table(nodes, values, "values")
@@ -122,13 +140,20 @@ def _regressor(model: Any) -> Ensemble:
     return Ensemble(nodes, target, weight, 1, "values", base=np.array([middle]))
 
 
+def _bag(model: Any) -> Ensemble | None:
+    """Breiman, "Bagging predictors", Machine Learning 1996: of trees, a forest."""
+    if not is_bag_of_trees(model):
+        return None
+    return _classifier(model) if hasattr(model, "classes_") else _regressor(model)
+
+
 def _isolation_forest(model: Any) -> Ensemble:
     """Liu, Ting, Zhou, "Isolation Forest", ICDM 2008: the score is 2 ** -(mean path length / c(samples)).
 
     A leaf holds its share of the exponent of e, so that the sum needs nothing but exp.
     """
     trees = _trees(model)
-    nodes = _forest_nodes(model, trees, model.estimators_features_)
+    nodes = _forest_nodes(model, trees, _shown(model))
     samples = np.concatenate([tree.n_node_samples for tree in trees])
     lengths = np.concatenate([tree.compute_node_depths() for tree in trees]) - 1 + _path_length(samples)
     scale = len(trees) * float(_path_length(np.array([model._max_samples]))[0])
@@ -182,6 +207,8 @@ _FAMILIES: dict[str, Callable[[Any], Ensemble | None]] = {
     "ExtraTreeRegressor": _regressor,
     "RandomForestRegressor": _regressor,
     "ExtraTreesRegressor": _regressor,
+    "BaggingClassifier": _bag,
+    "BaggingRegressor": _bag,
     "IsolationForest": _isolation_forest,
     "GradientBoostingClassifier": _gradient_boosting,
     "GradientBoostingRegressor": _gradient_boosting,

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from lineside_export.trees.inside import Split
 from lineside_export.trees.write import seen_splits, taken_apart
-from lineside_export.wrapped.write import FAMILIES
+from lineside_export.wrapped.write import family
 
 # What the families call their members.
 _LISTS = ("estimators_", "calibrated_classifiers_")
@@ -20,7 +20,7 @@ _ALONE = ("estimator_", "regressor_")
 def inner_splits(model: Any, features: int) -> list[Split] | None:
     """Return where the trees of a model, or of its members, divide its own input; None if that is not known."""
     before, last = taken_apart(model)
-    if type(last).__name__ not in FAMILIES:
+    if family(last) is None:
         return seen_splits(model, features)
     found: list[Split] = []
     for member, columns in _members(last):

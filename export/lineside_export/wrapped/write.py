@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import onnx
 
 from lineside_export.schema import Schema
+from lineside_export.trees.extract import is_bag_of_trees
 from lineside_export.trees.write import taken_apart
 from lineside_export.wrapped import averages, binary, calibrated, passing, stacks
 from lineside_export.wrapped.writer import Rows, Writer
@@ -54,12 +55,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def family(model: Any) -> Family | None:
+    """Return how a model that wraps others answers; None for one that does not, and for a bag of trees."""
+    return None if is_bag_of_trees(model) else FAMILIES.get(type(model).__name__)
+
+
 def write(model: Any, schema: Schema, source: str, targets: int) -> onnx.ModelProto | None:
     """Return a model file whose input is `source`, or None if the model wraps no others.
 
     `targets` is how many values a regressor answers. Raises InputError for a member that cannot be written.
     """
-    if type(taken_apart(model)[1]).__name__ not in FAMILIES or schema.features is None:
+    if family(taken_apart(model)[1]) is None or schema.features is None:
         return None
     writer = Writer()
     rows = Rows(source, schema.features)

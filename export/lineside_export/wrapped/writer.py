@@ -219,9 +219,9 @@ def _member(model: Any, rows: Rows) -> Member:
 
 
 def _family(member: Member) -> Any:
-    from lineside_export.wrapped.write import FAMILIES  # noqa: PLC0415  which write with this
+    from lineside_export.wrapped.write import family  # noqa: PLC0415  which writes with this
 
-    return FAMILIES.get(type(member.last).__name__)
+    return family(member.last)
 
 
 def _whole(member: Member) -> Any:
