@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -72,17 +70,18 @@ def _run(userland: Userland, disk: Path, core: str, timeout: float) -> str:
         *("-device", "virtio-blk-pci,drive=disk"),
         *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
     ]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0
-    )
+    console = disk.with_name("console.log")
+    with console.open("wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     try:
-        output, _ = process.communicate(timeout=timeout)
+        process.wait(timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        raise AssertionError(f"The system runs on after {timeout} s:\n{_text(output)}") from None
-    return _text(output)
+        raise AssertionError(f"The system runs on after {timeout} s:\n{_text(console)}") from None
+    finally:
+        process.kill()
+        process.wait()
+    return _text(console)
 
 
-def _text(output: bytes) -> str:
-    return output.decode(errors="replace").replace("\r", "")
+def _text(console: Path) -> str:
+    return console.read_text(errors="replace").replace("\r", "")

@@ -5,15 +5,14 @@ SERVICE=lineside-agent
 
 tell() { echo "== $1: ${*:2}"; }
 show() { systemctl show -p "$1" --value $SERVICE; }
-predictions() { $LINESIDE agent health --json | sed -n 's/.*status": "\([0-9]*\) pred.*/\1/p; s/.*: \([0-9]*\) predictions.*/\1/p' | head -1; }
+predictions() { show StatusText | cut -d ' ' -f 1; }
 peak() { cat /sys/fs/cgroup/system.slice/$SERVICE.service/memory.peak; }
 
-# until SECONDS COMMAND...: try once a second, and tell how it ended.
-until_() {
-    local left=$1; shift
-    while ! "$@"; do
-        left=$((left - 1))
-        if [ $left -le 0 ]; then tell failed "$*"; journalctl -u $SERVICE -n 30 --no-pager; return 1; fi
+# await SECONDS COMMAND...: try once a second, and tell if it never came true.
+await() {
+    local end=$((SECONDS + $1)); shift
+    until "$@"; do
+        if [ $SECONDS -ge $end ]; then tell failed "$*"; journalctl -u $SERVICE -n 30 --no-pager; return 1; fi
         sleep 1
     done
 }
@@ -24,10 +23,10 @@ settled() { ! systemctl is-active --quiet $SERVICE || restarted 1 || predicted 5
 # The service installed, started, and confined.
 $LINESIDE agent install --watchdog 20 --memory-max 96M --now
 tell installed $?
-until_ 120 predicted 20
+await 180 predicted 20
 pid=$(show MainPID)
 tell active "$(systemctl is-active $SERVICE)"
-tell user "$(stat -c %U /proc/$pid)"
+tell user "$(stat -c %u /proc/$pid)"
 tell confined $(grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/$pid/status | tr -d '\t')
 tell exposure "$(systemd-analyze security --no-pager $SERVICE | tail -1)"
 tell health "$($LINESIDE agent health)"
@@ -37,16 +36,16 @@ tell again "$($LINESIDE agent install --watchdog 20 --memory-max 96M | tr '\n' '
 # The sensing thread hangs: it opens a pipe that nobody writes to. Delivery goes on, and must not count.
 rm -f /srv/fault.toml
 mkfifo /srv/fault.toml
-until_ 120 restarted 1
+await 180 restarted 1
 rm -f /srv/fault.toml
 tell watchdog "$(journalctl -u $SERVICE -o cat --no-pager | grep -c 'Watchdog timeout')"
-until_ 120 predicted 20
+await 180 predicted 20
 tell recovered "$(systemctl is-active $SERVICE)"
 
 # Killed without a word.
 systemctl kill --signal=KILL $SERVICE
-until_ 120 restarted 2
-until_ 120 predicted 20
+await 180 restarted 2
+await 180 predicted 20
 tell compact_peak "$(peak)"
 systemctl stop $SERVICE
 tell stopped "$(show Result)" "$(journalctl -u $SERVICE -o cat --no-pager | grep '; ' | tail -1)"
@@ -57,10 +56,10 @@ for most in 96M 128M 50%; do
     systemctl reset-failed $SERVICE 2> /dev/null
     $LINESIDE agent install --memory-max $most --now > /dev/null
     tell "plain_$most" "started $?"
-    until_ 120 settled
+    await 180 settled
     tell "plain_$most" "$(show Result) restarts=$(show NRestarts) peak=$(peak 2> /dev/null)"
     systemctl stop $SERVICE
 done
 
 $LINESIDE agent uninstall
-tell uninstalled $? "$(systemctl is-enabled $SERVICE 2>&1)" "$(ls $CONFIG)"
+tell uninstalled $? "left: $(ls /etc/systemd/system/$SERVICE.service $CONFIG 2> /dev/null)"
