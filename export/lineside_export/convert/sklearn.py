@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from lineside_contract.errors import InputError
 from lineside_export.convert import INPUT
 from lineside_export.convert.additions import registry as additions
+from lineside_export.convert.additions.bins import with_scalers_inside
 from lineside_export.convert.additions.transforming import as_transformer
 from lineside_export.features import graph as window_features
 from lineside_export.rewrites.graph import rename
@@ -52,7 +53,8 @@ def convert_steps(steps: Sequence[Any], schema: Schema) -> onnx.ModelProto:
     """Write fitted transformers, one after the other, as a graph with one output. Raises InputError."""
     window_features.register()
     additions.register()
-    bare = make_pipeline(*(as_transformer(unwrap(step)) for step in copy.deepcopy(list(steps))))
+    whole = [as_transformer(unwrap(step)) for step in copy.deepcopy(list(steps))]
+    bare = make_pipeline(*with_scalers_inside(whole))
     graph = _converted(bare, bare, schema, window_features.options(bare))
     for name in _OUTPUTS:  # so that whatever is written behind these steps can have these names
         rename(graph.graph, name, f"{name}_before")
@@ -73,7 +75,7 @@ def _converted(bare: Any, last: Any, schema: Schema, options: dict[int, Any]) ->
     except Exception as error:  # what a converter raises on a model that it does not know is anything
         raise InputError(
             f"{schema.estimator} cannot be exported: {_reason(error)}.",
-            hint="Replace that part by one that has an ONNX converter: onnx.ai/sklearn-onnx lists them.",
+            hint="Replace that part by one that exports; docs/coverage.md lists every estimator of scikit-learn.",
         ) from error
     return graph
 
@@ -85,8 +87,9 @@ def unwrap(model: Any) -> Any:
     if type(model).__name__ == "FrozenEstimator":
         return unwrap(model.estimator)
     if hasattr(model, "steps"):
-        *before, last = [(name, unwrap(step)) for name, step in model.steps]
-        model.steps = [*((name, as_transformer(step)) for name, step in before), last]
+        *before, last = [unwrap(step) for _, step in model.steps]
+        whole = with_scalers_inside([*map(as_transformer, before), last])
+        model.steps = [(f"step_{number}", step) for number, step in enumerate(whole)]
     if hasattr(model, "flatten_transform"):
         model.flatten_transform = False  # changes a vote's transform only, and skl2onnx writes no other
     return model

@@ -57,7 +57,7 @@ def through(steps: Sequence[Any], splits: Splits, features: int, *, single: bool
     missing = _transform(steps, np.full((1, features), np.nan), single)
     if missing.shape[1] != features:  # an imputer drops a feature that it never saw
         return None
-    moved = _boundaries(steps, splits.feature, splits.threshold, features, single)
+    moved = boundaries(steps, splits.feature, splits.threshold, features, single)
     # A missing reading goes where the value goes that an imputer puts in its place, if one does.
     filled = missing[0][splits.feature]
     missing_left = np.where(np.isnan(filled), splits.missing_left, filled <= splits.threshold)
@@ -84,7 +84,7 @@ def _transform(steps: Sequence[Any], rows: NDArray[np.float64], single: bool) ->
         return rows.astype(np.float32).astype(np.float64) if single else rows.astype(np.float64)
 
 
-def _boundaries(
+def boundaries(
     steps: Sequence[Any],
     feature: NDArray[np.int64],
     threshold: NDArray[np.float64],

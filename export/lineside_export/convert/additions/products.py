@@ -41,4 +41,15 @@ def _groups(step: Any, graph: Graph, source: str) -> str:
     return graph.add(operators[step.pooling_func], grouped, axis, keepdims=0)
 
 
-_OTHERS = {"BernoulliRBM": _machine, "FeatureAgglomeration": _groups}
+def _unit(step: Any, graph: Graph, source: str) -> str:
+    """Divide by a row's norm, if it has one. skl2onnx takes the largest reading for that of the largest size."""
+    axis = graph.constant(np.array([1]))
+    if step.norm == "max":
+        norm = graph.add("ReduceMax", graph.add("Abs", source), axis, keepdims=1)
+    else:
+        norm = graph.add({"l1": "ReduceL1", "l2": "ReduceL2"}[step.norm], source, axis, keepdims=1)
+    none = graph.add("Equal", norm, graph.constant(np.array(0.0)))
+    return graph.add("Div", source, graph.add("Where", none, graph.constant(np.array(1.0)), norm))
+
+
+_OTHERS = {"BernoulliRBM": _machine, "FeatureAgglomeration": _groups, "Normalizer": _unit}

@@ -32,9 +32,10 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
         "decomposition": ("FactorAnalysis", "FastICA", "SparsePCA", "MiniBatchSparsePCA"),
         "random_projection": ("SparseRandomProjection",),
         "neural_network": ("BernoulliRBM",),
+        "preprocessing": ("Normalizer",),
     },
     "bins": {"preprocessing": ("KBinsDiscretizer",)},
-    "categories": {"preprocessing": ("TargetEncoder",)},
+    "categories": {"preprocessing": ("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")},
     "codes": {"decomposition": ("DictionaryLearning", "MiniBatchDictionaryLearning", "SparseCoder")},
     "kernels": {"decomposition": ("KernelPCA",), "kernel_approximation": ("Nystroem",)},
     "leaves": {"ensemble": ("RandomTreesEmbedding",)},
@@ -42,6 +43,7 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
     "missing": {"impute": ("MissingIndicator", "SimpleImputer")},
     "missing_neighbours": {"impute": ("KNNImputer",)},
     "neighbours": {"neighbors": ("RadiusNeighborsTransformer",)},
+    "quantiles": {"preprocessing": ("QuantileTransformer",)},
     "selection": {
         "feature_selection": (
             *("GenericUnivariateSelect", "SelectFdr", "SelectFpr", "SelectFromModel", "SelectFwe"),
