@@ -21,6 +21,8 @@ STATED = (
     f"of their standard deviation plus {RELATIVE:g} of themselves"
 )
 
+_NO_CHANCE = np.zeros(1, bool)
+
 
 class Mismatch(NamedTuple):
     """One row where the two answers differ: its index, the output, and both answers."""
@@ -54,10 +56,15 @@ def limits(expected: Answers) -> dict[str, NDArray[Any]]:
     return found
 
 
-def compare(expected: Answers, found: Answers, task: Task) -> Comparison:
-    """Compare the answers to the same rows. A field that the exported model does not have is not compared."""
+def compare(
+    expected: Answers, found: Answers, task: Task, chance: NDArray[np.bool_] = _NO_CHANCE
+) -> Comparison:
+    """Compare the answers to the same rows. A field that the exported model does not have is not compared.
+
+    chance: which rows, shape (n,), the original itself answers by chance; they count as ties.
+    """
     allowed = limits(expected)
-    ties = tied(expected, task, allowed)
+    ties = tied(expected, task, allowed) | chance
     wrong: dict[int, Mismatch] = {}
     for field in ("label", "probabilities", "values", "scores"):
         got, want = getattr(found, field), getattr(expected, field)
@@ -70,7 +77,7 @@ def compare(expected: Answers, found: Answers, task: Task) -> Comparison:
             bad = (got.astype(want.dtype) != want) & ~ties
         else:
             bad = ~(np.abs(got - want) <= allowed[field]) & ~(np.isnan(got) & np.isnan(want))
-            bad = bad.any(axis=1)
+            bad = bad.any(axis=1) & ~chance
         for row in np.flatnonzero(bad).tolist():
             wrong.setdefault(row, Mismatch(row, field, want[row], got[row]))
     return Comparison(len(ties), int(ties.sum()), [wrong[row] for row in sorted(wrong)])

@@ -104,11 +104,11 @@ def _load(settings: Settings) -> Loaded:
 
 
 def _ways(exact: Sound, subject: Subject, device: str) -> list[Variant]:
-    first = exact.writings[0]
     ways = [*(writing.variant for writing in exact.writings), *exact.others]
-    if first.graph is None:
+    graph = next((writing.graph for writing in exact.writings if writing.graph is not None), None)
+    if graph is None:
         return ways
-    return [*ways, *variants(first.graph, subject.data.inputs[subject.rows.calibration], device)]
+    return [*ways, *variants(graph, subject.data.inputs[subject.rows.calibration], device)]
 
 
 def _judge(

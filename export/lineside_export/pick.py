@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.manifest import Candidate
+from lineside_export.candidates import ORIGINAL
 
 Objective: TypeAlias = Literal["latency", "size", "balanced"]
 
@@ -37,7 +38,9 @@ class Rules(NamedTuple):
 def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list[Candidate]:
     """Give every candidate its verdict and reason. Exactly one is chosen.
 
-    The first candidate is exact: float32, or trees written compactly; those already dropped or failed stay so.
+    The first candidate is exact: Lineside's own writing, or skl2onnx's if there is none. Beside one of our own
+    skl2onnx's is only taken if it is asked for: on rows that nobody tried its float32 may answer otherwise. Those
+    already dropped or failed stay so.
     `original` is the original model's metric. The first never loses too much: it was held against the original row
     by row, and can only differ at ties.
 
@@ -48,6 +51,7 @@ def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list
     good = [_drop(candidate, plain, original, rules) for candidate in candidates]
     fitting = [_limit(candidate, rules) for candidate in good]
     left = [candidate for candidate in fitting if candidate.verdict == "kept"]
+    left = [candidate for candidate in left if candidate is plain or candidate.name != ORIGINAL] or left
     if rules.candidate is not None:
         best = _wanted(fitting, rules.candidate)
     elif left:
@@ -132,6 +136,8 @@ def _finish(candidate: Candidate, best: Candidate, plain: Candidate, rules: Rule
         )
     if candidate.verdict == "kept":
         better = "was asked for" if rules.candidate else f"is better for {rules.objective}"
+        if candidate.name == ORIGINAL and candidate is not plain and not rules.candidate:
+            better = "is ours, exact also where skl2onnx's float32 is not"
         return replace(candidate, reason=_noted(candidate, f"good, but {best.name} {better}"))
     return candidate
 

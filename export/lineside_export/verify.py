@@ -12,6 +12,7 @@ from lineside_contract.errors import InputError
 from lineside_export import reference
 from lineside_export.ask import ask
 from lineside_export.check import compare
+from lineside_export.equidistant import equidistant
 from lineside_export.probes import probes
 from lineside_export.subject import Subject
 
@@ -30,28 +31,32 @@ class Verification(NamedTuple):
 
 
 class Trials(NamedTuple):
-    """What a model is asked: the user's rows (their indices), rows made to hurt, and the original's answers."""
+    """What a model is asked: the user's rows (their indices), rows made to hurt, and the original's answers.
+
+    chance: which rows of either the original answers by chance.
+    """
 
     chosen: NDArray[np.intp]
     made: NDArray[np.float32]
     expected: tuple[Answers, Answers]
+    chance: tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def trials(subject: Subject, seed: int) -> Trials:
     """Let the original answer once what every writing is asked. Raises InputError if it refuses the rows."""
     chosen = _chosen(subject, seed)
     made = _answered(subject, probes(subject.coded, subject.data.inputs, seed, subject.channels))
-    expected = [
-        reference.answer(subject.model, subject.schema, rows) for rows in (subject.data.inputs[chosen], made)
-    ]
-    return Trials(chosen, made, (expected[0], expected[1]))
+    given = subject.data.inputs[chosen]
+    expected = [reference.answer(subject.model, subject.schema, rows) for rows in (given, made)]
+    chance = [equidistant(subject.coded, rows) for rows in (given, made)]
+    return Trials(chosen, made, (expected[0], expected[1]), (chance[0], chance[1]))
 
 
 def verify(subject: Subject, model: Model, asked: Trials) -> Verification:
     """Compare a converted model with the original."""
     task = subject.schema.task
-    given = compare(asked.expected[0], ask(model, subject.data.inputs[asked.chosen]), task)
-    made = compare(asked.expected[1], ask(model, asked.made), task)
+    given = compare(asked.expected[0], ask(model, subject.data.inputs[asked.chosen]), task, asked.chance[0])
+    made = compare(asked.expected[1], ask(model, asked.made), task, asked.chance[1])
     doubts = []
     if given.mismatches:
         shown = [

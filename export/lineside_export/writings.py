@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import onnx
 import onnxruntime
 
@@ -25,6 +26,8 @@ from lineside_export.wrapped.write import write as write_wrapped
 
 # skl2onnx writes some ten thousand nodes a second, and its graph is only there to be compared with.
 MOST_NODES = 200_000
+# So many of the user's rows show where readings lie.
+_TYPICAL_ROWS = 1000
 
 
 class Writing(NamedTuple):
@@ -49,7 +52,7 @@ class Sound(NamedTuple):
 
 
 def writings(subject: Subject) -> list[Writing]:
-    """Write a model in every exact way, what others are compared with first. Raises InputError if there is none."""
+    """Write a model in every exact way, our own first. Raises InputError if there is none."""
     if (joined := _joined(subject)) is not None:
         return [joined]
     compact = _compact(subject)
@@ -71,7 +74,7 @@ def writings(subject: Subject) -> list[Writing]:
     plain = Writing(Variant(ORIGINAL, graph.SerializeToString()), graph)
     if rewritten is not None:
         return [_named_alike(rewritten, graph), plain]
-    return [plain] if compact is None else [plain, compact]
+    return [plain] if compact is None else [compact, plain]
 
 
 def _joined(subject: Subject) -> Writing | None:
@@ -102,9 +105,10 @@ def _compact(subject: Subject) -> Writing | None:
 
 def _rewritten(subject: Subject) -> Writing | None:
     prepare = partial(convert_steps, schema=subject.schema)
+    rows = subject.data.inputs[:_TYPICAL_ROWS].astype(np.float64)
     try:
         found, apart = (
-            rewrite(subject.coded, subject.schema, INPUT, prepare, apart=each) for each in (False, True)
+            rewrite(subject.coded, subject.schema, INPUT, prepare, rows, apart=each) for each in (False, True)
         )
     except InputError:  # a step before the model: converting the whole says which
         return None

@@ -32,6 +32,21 @@ class Front(NamedTuple):
     offset: Array
     distance: float = 0.0
 
+    @classmethod
+    def none(cls, features: int, rows: Array | None = None) -> Front:
+        """Return the map that changes nothing.
+
+        About the middle of typical rows (n, features), if those are so far from zero that a product would lose
+        their differences: pressures in pascal, say.
+        """
+        ones, zeros = np.ones(features), np.zeros(features)
+        if rows is not None and rows.shape[1] == features and np.isfinite(rows).all():
+            middle, spread = _single(np.median(rows, axis=0)), rows.std(axis=0)
+            distance = (np.abs(middle) / np.where(spread > 0, spread, np.inf)).max(initial=0)
+            if distance > _FAR:
+                return cls(middle, ones, middle, float(distance))
+        return cls(zeros, ones, zeros)
+
     def of(self, rows: Array) -> Array:
         """Return z for rows x."""
         return _times(rows - self.centre, self.matrix) + self.offset
@@ -49,8 +64,8 @@ class Front(NamedTuple):
 
     def then(self, shift: Array, matrix: Array, offset: Array, distance: float = np.inf) -> Front:
         """Return this map and then (z - shift) * matrix + offset."""
-        if not self.offset.any() and (self.matrix == 1).all() and not self.centre.any():
-            return Front(shift + self.centre, matrix, offset, distance)
+        if self._changes_nothing():
+            return Front(shift, matrix, offset, distance)
         whole = np.diag(self.matrix) if self.matrix.ndim == 1 and matrix.ndim == 2 else self.matrix
         return self._replace(
             matrix=_times(whole, matrix), offset=_times(self.offset - shift, matrix) + offset
@@ -58,6 +73,8 @@ class Front(NamedTuple):
 
     def write(self, graph: Graph, source: str) -> str:
         """Write z itself; `source` is of the graph's kind."""
+        if self._changes_nothing():
+            return source
         front = self._rounded()
         shifted = graph.add("Sub", source, graph.constant(front.centre)) if front.centre.any() else source
         if front.matrix.ndim == 2:
@@ -78,23 +95,26 @@ class Front(NamedTuple):
             source = graph.add("Sub", source, graph.constant(front.centre))
         return graph.product(source, matrix, offset)
 
+    def _changes_nothing(self) -> bool:
+        return self.matrix.ndim == 1 and bool((self.matrix == 1).all() and (self.offset == self.centre).all())
+
     def _rounded(self) -> Front:
         """Return the same map with a centre that is a float32, whose difference from a reading is exact."""
         centre = _single(self.centre)
         return self._replace(centre=centre, offset=self.of(centre))
 
 
-def fold(steps: Sequence[Any], features: int) -> tuple[list[Any], Front]:
+def fold(steps: Sequence[Any], features: int, rows: Array | None = None) -> tuple[list[Any], Front]:
     """Return the steps that stay, and the affine ones that directly precede the model as one map.
 
-    `features` is how many columns the model itself takes.
+    `features` is how many columns the model itself takes; `rows` are typical inputs of the steps.
     """
     kept = list(steps)
     affine: list[Step] = []
     while kept and (found := _step(kept[-1])) is not None:
         features = kept.pop().n_features_in_
         affine.insert(0, found)
-    front = Front(np.zeros(features), np.ones(features), np.zeros(features))
+    front = Front.none(features, None if kept else rows)
     for step in affine:
         front = front.then(*step)
     return kept, front
@@ -132,9 +152,9 @@ def _largest(step: Any) -> Step | None:
 def _range(step: Any) -> Step | None:
     if step.clip:
         return None
-    low = np.full(step.n_features_in_, float(step.feature_range[0]))
-    distance = np.abs(step.data_min_ * step.scale_).max(initial=0)
-    return step.data_min_.astype(np.float64), step.scale_.astype(np.float64), low, float(distance)
+    centre, scale = step.data_min_.astype(np.float64), step.scale_.astype(np.float64)
+    # Not the range's lower end: what scikit-learn adds is `min_`, which it may have rounded to float32.
+    return centre, scale, centre * scale + step.min_, float(np.abs(centre * scale).max(initial=0))
 
 
 def _scaled(centre: Array, scale: Array) -> Step:

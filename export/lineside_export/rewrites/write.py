@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import onnx
 from onnx import helper
 
-from lineside_export.rewrites.front import Front, fold
+from lineside_export.rewrites.front import Array, Front, fold
 from lineside_export.rewrites.graph import Graph
 from lineside_export.schema import Schema
 from lineside_export.trees.write import taken_apart
@@ -42,6 +42,7 @@ _MODELS = {
     "laplace": ["GaussianProcessClassifier"],
     "propagation": ["LabelPropagation", "LabelSpreading"],
     "radius": ["RadiusNeighborsClassifier", "RadiusNeighborsRegressor"],
+    "bayes": ["GaussianNB"],
     "constants": ["DummyClassifier", "DummyRegressor"],
     "linear": [
         *("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "LinearSVC"),
@@ -71,9 +72,17 @@ FAMILIES = {model: family for family, models in _MODELS.items() for model in mod
 
 
 def write(
-    model: Any, schema: Schema, source: str, prepare: Prepare, *, apart: bool = False
+    model: Any,
+    schema: Schema,
+    source: str,
+    prepare: Prepare,
+    rows: Array | None = None,
+    *,
+    apart: bool = False,
 ) -> onnx.ModelProto | None:
     """Return a model file whose input is `source`, or None if there is no rewrite for the model.
+
+    rows: typical inputs, shape (n, features): where they lie far from zero they are centred first.
 
     With `apart` scalers and projections stay in front of the model's own numbers: multiplied into each other the
     numbers are of such different sizes that no int8 holds them. Raises whatever `prepare` raises.
@@ -83,13 +92,13 @@ def write(
     if family is None or schema.features is None:
         return None
     module: Family = importlib.import_module(f"lineside_export.rewrites.{family}")
-    kept, front = fold(before, getattr(last, "n_features_in_", schema.features))
+    kept, front = fold(before, getattr(last, "n_features_in_", schema.features), rows)
     whole = _prepared(kept, prepare) if kept else _begin(source, schema.features)
     if kept:
         source = whole.graph.output.pop().name
     graph = Graph()
     if apart:
-        source, front = front.write(graph, source), fold([], len(front.offset))[1]
+        source, front = front.write(graph, source), Front.none(len(front.offset))
     if not module.write(last, front, graph, source, schema):
         return None
     whole.graph.MergeFrom(graph.proto)
