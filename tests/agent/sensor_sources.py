@@ -12,11 +12,13 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,10 +27,12 @@ import asyncua
 import numpy as np
 import pytest
 import smbus2
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
-from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
 from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
 
 from lineside_agent.clock import Clock, Signal, SystemClock
 from lineside_agent.sensors import Sensor, open_sensor, settings_type
@@ -356,12 +360,14 @@ class Looped:
 
     def __init__(self, serve: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         self._serve = serve
+        self.server: Any = None
         self._loop = asyncio.new_event_loop()
         self._up = threading.Event()
         self._leaving = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._up.wait(20)
+        assert self.server is not None, "the server does not start"
 
     def _run(self) -> None:
         async def stay() -> None:
@@ -369,8 +375,11 @@ class Looped:
                 self._up.set()
                 await self._leaving.wait()
 
-        self._loop.run_until_complete(stay())
-        self._loop.close()
+        try:
+            self._loop.run_until_complete(stay())
+        finally:
+            self._up.set()
+            self._loop.close()
 
     def do(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Await something in the server's thread."""
@@ -382,21 +391,19 @@ class Looped:
             self._thread.join()
 
 
-def modbus_context() -> ModbusServerContext:
+def modbus_devices() -> list[SimDevice]:
     """Unit 1: 16-bit values from 10, a float in both word orders at 20 and 22; unit 2: inputs and bits."""
     big = list(struct.unpack(">HH", struct.pack(">f", 1.5)))
-    first = [0] * 10 + [215, 65531] + [0] * 8 + big + big[::-1] + [0] * 8
-    return ModbusServerContext(
-        devices={
-            1: ModbusDeviceContext(hr=ModbusSequentialDataBlock(1, first)),
-            2: ModbusDeviceContext(
-                ir=ModbusSequentialDataBlock(1, [7, 8, 9]),
-                di=ModbusSequentialDataBlock(1, [False, True]),
-                co=ModbusSequentialDataBlock(1, [True]),
-            ),
-        },
-        single=False,
-    )
+    none = [_words(0, [0])]
+    bits = [SimData(0, values=[True, True], datatype=DataType.BITS)]
+    return [
+        SimDevice(1, simdata=(bits, bits, [_words(10, [215, 65531]), _words(20, [*big, *big[::-1]])], none)),
+        SimDevice(2, simdata=(bits, bits, none, [_words(0, [7, 8, 9])])),
+    ]
+
+
+def _words(address: int, values: list[int]) -> SimData:
+    return SimData(address, values=values, datatype=DataType.REGISTERS)
 
 
 class ModbusTcp(Source):
@@ -424,7 +431,7 @@ class ModbusTcp(Source):
 
     @asynccontextmanager
     async def _serve(self) -> AsyncIterator[Any]:
-        server = ModbusTcpServer(modbus_context(), address=("127.0.0.1", self.port))
+        server = ModbusTcpServer(modbus_devices(), address=("127.0.0.1", self.port))
         await server.serve_forever(background=True)
         yield server
         await server.shutdown()
@@ -445,7 +452,11 @@ class OpcUaServer:
         server = asyncua.Server()
         await server.init()
         server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}")
-        server.set_security_policy([asyncua.ua.SecurityPolicyType.NoSecurity])
+        kinds = asyncua.ua.SecurityPolicyType
+        server.set_security_policy([kinds.NoSecurity, kinds.Basic256Sha256_SignAndEncrypt])
+        with tempfile.TemporaryDirectory() as folder:
+            await server.load_certificate(str(certificate(Path(folder), "urn:freeopcua:python:server")[0]))
+            await server.load_private_key(str(Path(folder) / "key.pem"))
         press = await server.nodes.objects.add_object(await server.register_namespace("press"), "Press")
         self.temperature = await press.add_variable("ns=2;s=Press.Temperature", "Temperature", 21.5)
         await press.add_variable("ns=2;s=Press.Running", "Running", True)
@@ -455,6 +466,18 @@ class OpcUaServer:
     def write(self, value: Any) -> None:
         """Let the temperature be a value, or an asyncua DataValue."""
         self.looped.do(lambda: self.temperature.write_value(value))
+
+
+def certificate(folder: Path, uri: str) -> tuple[Path, Path]:
+    """Make a self-signed certificate of an OPC UA application, and its key."""
+    files = folder / "cert.der", folder / "key.pem"
+    use = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    made = setup_self_signed_certificate(
+        files[1], files[0], uri, "localhost", use, {"organizationName": "Lineside"}
+    )
+    with ThreadPoolExecutor(1) as pool:  # also from within a running loop
+        pool.submit(asyncio.run, made).result()
+    return files
 
 
 opc_ua_server = functools.cache(OpcUaServer)

@@ -16,7 +16,7 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.server import ModbusSerialServer
-from sensor_sources import Looped, ModbusTcp, modbus_context
+from sensor_sources import Looped, ModbusTcp, modbus_devices
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor
@@ -155,7 +155,7 @@ def test_a_device_that_never_answers_does_not_hold_up_a_stop() -> None:
 
 @asynccontextmanager
 async def serve_rtu(port: str) -> AsyncIterator[Any]:
-    server = ModbusSerialServer(modbus_context(), port=port, baudrate=19200, parity="N")
+    server = ModbusSerialServer(modbus_devices(), port=port, baudrate=19200, parity="N")
     await server.serve_forever(background=True)
     yield server
     await server.shutdown()

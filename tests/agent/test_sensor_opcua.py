@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncua
 import pytest
-from sensor_sources import OpcUa, opc_ua_server
+from sensor_sources import OpcUa, certificate, opc_ua_server
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor
@@ -72,11 +72,30 @@ def test_a_stop_ends_the_wait_for_a_server_that_does_not_answer() -> None:
         timer.join()
 
 
+def test_an_encrypted_connection_with_a_certificate_of_our_own(tmp_path: Path) -> None:
+    cert_file, key_file = certificate(tmp_path, "urn:plant-1:pump-1")
+    settings = Settings(
+        url=f"opc.tcp://127.0.0.1:{opc_ua_server().port}",
+        nodes={"temperature_c": "ns=2;s=Press.Temperature", "running": "ns=2;s=Press.Running"},
+        security="Basic256Sha256",
+        cert_file=cert_file,
+        key_file=key_file,
+    )
+    sensor = open_sensor("opcua", settings, SystemClock(), Signal())
+    try:
+        until(sensor, 21.5)
+    finally:
+        sensor.close()
+    cert_file.write_bytes(b"no certificate")
+    with pytest.raises(InputError, match=r"The certificate .*cert\.der or its key cannot be used"):
+        open_sensor("opcua", settings, SystemClock(), Signal())
+
+
 def test_a_certificate_that_cannot_be_read_is_told(source: OpcUa, tmp_path: Path) -> None:
     settings = source.settings(
         security="Basic256Sha256", cert_file=str(tmp_path / "none.pem"), key_file=str(tmp_path / "none.key")
     )
-    with pytest.raises(InputError, match=r"none\.pem cannot be read"):
+    with pytest.raises(InputError, match=r"none\.pem or its key cannot be used: No such file"):
         open_sensor("opcua", settings, SystemClock(), Signal())
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -78,7 +77,7 @@ class OpcUa:
         # It logs what it does, and traces of what fails; ours are told once, as events.
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
         self._node_ids = self._parse_nodes()
-        _check_readable(settings.cert_file, settings.key_file)
+        self._application_uri = _application_uri(settings.cert_file, settings.key_file)
         self._stamps = Stamps(clock)
         self._stop = stop
         self._arrivals = Arrivals(len(self.channels), clock, stop)
@@ -174,6 +173,8 @@ class OpcUa:
             client.set_password(settings.password)
         if settings.security != "none":
             files = f"{settings.cert_file},{settings.key_file}"
+            if self._application_uri:
+                client.application_uri = self._application_uri
             await client.set_security_string(f"{settings.security},SignAndEncrypt,{files}")
         return client
 
@@ -229,13 +230,28 @@ class OpcUa:
         )
 
 
-def _check_readable(*files: Path | None) -> None:
-    for file in filter(None, files):
-        if not os.access(file, os.R_OK):
-            raise InputError(
-                f"{file} cannot be read.",
-                hint="Set cert_file and key_file to files of the agent's user, PEM or DER.",
-            )
+def _application_uri(cert_file: Path | None, key_file: Path | None) -> str:
+    """Return what a certificate calls its application (OPC 10000-6, 6.2.2), or nothing: servers compare it.
+
+    Raises InputError for files that cannot be used.
+    """
+    if cert_file is None or key_file is None:
+        return ""
+    x509 = driver("cryptography.x509", "opcua", "cryptography")
+    try:
+        data = cert_file.read_bytes()
+        pem = data.lstrip().startswith(b"-----")
+        certificate = x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
+        key_file.read_bytes()
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ""
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The certificate {cert_file} or its key cannot be used: {getattr(error, 'strerror', error)}.",
+            hint="Both must be readable by the agent's user, in PEM or DER format.",
+        ) from error
+    return next(iter(names.get_values_for_type(x509.UniformResourceIdentifier)), "")
 
 
 def _number(value: Any) -> float:
