@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import START_NS, FakeClock
-from sensor_sources import SoundCard
+from sensor_fakes import SoundCard
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import drivers

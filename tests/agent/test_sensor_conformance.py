@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sensor_sources import SOURCES, ImpatientClock, Source
+from sensor_source import ImpatientClock, Source
+from sensor_sources import SOURCES
 
 from lineside_agent.clock import Signal
 from lineside_agent.counters import SensorCounters

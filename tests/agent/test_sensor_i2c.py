@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sensor_sources import FakeBus, I2cBus
+from sensor_fakes import FakeBus, I2cBus
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor

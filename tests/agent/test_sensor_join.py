@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sensor_sources import Hwmon, ImpatientClock, SerialPort, Thermal
+from sensor_source import ImpatientClock
+from sensor_sources import Hwmon, SerialPort, Thermal
 
 from lineside_agent.check import Request, check
 from lineside_agent.clock import Signal

@@ -16,7 +16,7 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.server import ModbusSerialServer
-from sensor_sources import Looped, ModbusTcp, modbus_devices
+from sensor_servers import Looped, ModbusTcp, modbus_devices
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor

@@ -17,11 +17,12 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
-from sensor_sources import Mqtt, free_port
+from sensor_servers import Mqtt, free_port
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor
-from lineside_agent.sensors.mqtt import Gather, Settings, _pattern, keys
+from lineside_agent.sensors.mqtt import Settings
+from lineside_agent.sensors.topic_values import Gather, keys, pattern
 from lineside_contract.errors import BadReading, SensorError
 
 
@@ -30,8 +31,13 @@ def settings(**options: Any) -> Settings:
     return msgspec.convert(table, Settings)
 
 
+def gathering(clock: FakeClock, **options: Any) -> Gather:
+    found = settings(**options)
+    return Gather(found.values, found.reading == "each", found.max_age_s, clock)
+
+
 def test_a_reading_is_complete_once_every_channel_is_new() -> None:
-    gather = Gather(settings(), FakeClock())
+    gather = gathering(FakeClock())
     assert gather.take("a", b"1") is None
     assert gather.take("a", b"2") is None
     assert gather.take("b", b" 3 ") == [2, 3]
@@ -41,7 +47,7 @@ def test_a_reading_is_complete_once_every_channel_is_new() -> None:
 
 def test_each_message_may_make_a_reading_of_what_is_not_too_old() -> None:
     clock = FakeClock()
-    gather = Gather(settings(reading="each", max_age_s=10), clock)
+    gather = gathering(clock, reading="each", max_age_s=10)
     first = gather.take("a", b"1")
     assert first is not None
     assert first[0] == 1
@@ -60,7 +66,7 @@ def test_one_message_may_bring_several_channels() -> None:
         "h": {"topic": "s", "path": "$.env.list[1]"},
         "n": {"topic": "s", "path": "missing"},
     }
-    gather = Gather(settings(values=values), FakeClock())
+    gather = gathering(FakeClock(), values=values)
     row = gather.take("s", json.dumps({"env": {"temp": "21.5", "list": [0, 40]}, "missing": None}).encode())
     assert row is not None
     assert row[:2] == [21.5, 40]
@@ -83,7 +89,7 @@ def test_one_message_may_bring_several_channels() -> None:
     ],
 )
 def test_a_payload_without_the_number_is_told(path: str, payload: bytes, message: str) -> None:
-    gather = Gather(settings(values={"x": {"topic": "t", "path": path}}), FakeClock())
+    gather = gathering(FakeClock(), values={"x": {"topic": "t", "path": path}})
     with pytest.raises(ValueError, match=re.escape(message)):
         gather.take("t", payload)
 
@@ -100,7 +106,7 @@ def test_topics_match_as_paho_says(wanted: list[str], rest: bool, levels: list[s
     subscription = "/".join([*wanted, "#"] if rest else wanted)
     topic = "/".join(levels)
     if subscription and topic:
-        assert bool(_pattern(subscription).match(topic)) == topic_matches_sub(subscription, topic)
+        assert bool(pattern(subscription).match(topic)) == topic_matches_sub(subscription, topic)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncua
 import pytest
-from sensor_sources import OpcUa, certificate, opc_ua_server
+from sensor_servers import OpcUa, certificate, opc_ua_server
 
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor

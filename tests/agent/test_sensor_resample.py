@@ -150,7 +150,7 @@ def naive(method: str, readings: Block, tick: int, before: int, gap: int) -> tup
     return value, covers, True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["previous", "linear", "mean"]), READINGS), min_size=1, max_size=3),
     st.sampled_from(["drop", "hold", "missing"]),

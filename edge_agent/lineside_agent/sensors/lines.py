@@ -113,11 +113,9 @@ class JsonLines:
         """Read a line. Raises ValueError saying what is wrong with it."""
         found = _object(line)
         when = found.get(self._timestamp) if self._timestamp != NO_TIMESTAMP else None
-        values = []
-        for name in self.channels:
-            if name not in found:
-                raise ValueError(f"it lacks {name!r}")
-            values.append(self._value(name, found[name]))
+        values = list(map(found.get, self.channels))
+        if set(map(type, values)) != {float}:  # nearly always they all are
+            values = [self._value(name, found) for name in self.channels]
         return Line(None if when is None else self._times.read(str(when)), values)
 
     def _names(self, texts: Container[str]) -> list[str]:
@@ -126,7 +124,10 @@ class JsonLines:
             name for name, value in wanted if name == self._timestamp or name in texts or _is_value(value)
         ]
 
-    def _value(self, name: str, value: Any) -> float:
+    def _value(self, name: str, found: _Object) -> float:
+        if name not in found:
+            raise ValueError(f"it lacks {name!r}")
+        value = found[name]
         if value is None:
             return float("nan")
         if codes := self._codes.get(name):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
 import secrets
 import select
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
@@ -19,6 +16,7 @@ from lineside_agent.clock import Clock, Signal
 from lineside_agent.sensors.line_feed import float32
 from lineside_agent.sensors.sensor import Block
 from lineside_agent.sensors.stamps import Stamps
+from lineside_agent.sensors.topic_values import Gather, Value
 from lineside_agent.settings import BrokerSettings
 from lineside_agent.tables import Seconds
 from lineside_contract.errors import BadReading, SensorError
@@ -26,28 +24,7 @@ from lineside_contract.errors import BadReading, SensorError
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
 
-_KEY = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _TICK_S = 1.0  # how often paho looks whether the connection lives
-
-
-class Value(Struct, frozen=True, kw_only=True):
-    """A channel: the topics that bring it, with the wildcards + and #, and where in a JSON payload it is.
-
-    `path` is keys and indexes, such as "data.temperatures[0]"; without it the payload is the number. Raises
-    ValueError for a topic or path that is none.
-    """
-
-    topic: str
-    path: str = ""
-
-    def __post_init__(self) -> None:
-        levels = self.topic.split("/")
-        wrong = any(("+" in each or "#" in each) and len(each) > 1 for each in levels) or "#" in levels[:-1]
-        if not self.topic or wrong or "\0" in self.topic:
-            raise ValueError(
-                f"{self.topic!r} is no topic: + and # stand alone between slashes, # only at the end"
-            )
-        keys(self.path)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -114,7 +91,7 @@ class MqttTopics:
         self._settings = settings
         self._clock = clock
         self._stop = stop
-        self._gather = Gather(settings, clock)
+        self._gather = Gather(settings.values, settings.reading == "each", settings.max_age_s, clock)
         self._stamps = Stamps(clock)
         self._messages: deque[tuple[str, bytes]] = deque()
         self._refused = ""
@@ -239,100 +216,3 @@ class MqttTopics:
             f"The broker {self._settings.url} of the sensor cannot be read: {why}.",
             hint="Is it running, are url, username and password right, and may this user read the topics?",
         )
-
-
-class _Wanted(NamedTuple):
-    topic: re.Pattern[str]
-    column: int
-    keys: tuple[str | int, ...]
-
-
-class Gather:
-    """Makes readings of messages. No I/O."""
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._wanted = [
-            _Wanted(_pattern(value.topic), column, keys(value.path))
-            for column, value in enumerate(settings.values.values())
-        ]
-        self._each = settings.reading == "each"
-        self._max_age_s = settings.max_age_s
-        self._clock = clock
-        self._values = [math.nan] * len(self._wanted)
-        self._at = [-math.inf] * len(self._wanted)  # monotonic seconds of each value
-        self._fresh: set[int] = set()
-
-    def take(self, topic: str, payload: bytes) -> list[float] | None:
-        """Take a message; return a reading if it completes one, a value a channel. Raises ValueError."""
-        found = {
-            wanted.column: _number(payload, wanted.keys)
-            for wanted in self._wanted
-            if wanted.topic.match(topic)
-        }
-        if not found:
-            return None
-        now = self._clock.monotonic()
-        for column, value in found.items():
-            self._values[column], self._at[column] = value, now
-        if self._each:
-            ages = (now - at for at in self._at)
-            return [
-                value if age <= self._max_age_s else math.nan
-                for value, age in zip(self._values, ages, strict=True)
-            ]
-        self._fresh.update(found)
-        if len(self._fresh) < len(self._values):
-            return None
-        self._fresh.clear()
-        return list(self._values)
-
-
-def keys(path: str) -> tuple[str | int, ...]:
-    """Return a path's keys and indexes. Raises ValueError if it is none."""
-    found: list[str | int] = []
-    rest = path.removeprefix("$")
-    while rest:
-        match = _KEY.match(rest)
-        if match is None:
-            raise ValueError(f"{path!r} is no path; write it like data.temperatures[0]")
-        found.append(match[1] if match[1] is not None else int(match[2]))
-        rest = rest[match.end() :]
-    return tuple(found)
-
-
-def _pattern(topic: str) -> re.Pattern[str]:
-    """Return what the topics look like that a subscription brings (MQTT 3.1.1, section 4.7)."""
-    levels = topic.split("/")
-    if topic == "#":
-        return re.compile("", re.DOTALL)
-    rest = levels[-1] == "#"
-    named = levels[:-1] if rest else levels
-    within = "/".join("[^/]*" if level == "+" else re.escape(level) for level in named)
-    if rest:
-        within += "(/.*)?"
-    return re.compile(rf"{within}\Z", re.DOTALL)
-
-
-def _number(payload: bytes, path: tuple[str | int, ...]) -> float:
-    try:
-        found: Any = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
-        if path:
-            raise ValueError(f"{_shown(payload)} is no JSON") from None
-        found = payload.decode(errors="replace")
-    for key in path:
-        try:
-            found = found[key]
-        except (KeyError, IndexError, TypeError):
-            raise ValueError(f"{_shown(payload)} has no {key!r}") from None
-    if found is None:
-        return math.nan
-    try:
-        return float(found)  # text too: many devices put their numbers in quotes
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{_shown(repr(found).encode())} is no number") from None
-
-
-def _shown(payload: bytes) -> str:
-    text = payload.decode(errors="replace")
-    return text if len(text) <= 60 else f"{text[:56]} ..."
