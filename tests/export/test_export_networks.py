@@ -192,6 +192,35 @@ def test_recurrent_weights(kind) -> None:
     assert found["int8-static"].model is None
 
 
+@pytest.mark.parametrize("device", ["auto", "pi5"])
+def test_readings_that_move_between_the_layers(device) -> None:
+    """onnxruntime moves int8 past what only moves readings, and in some versions then refuses its own graph."""
+    generator = np.random.default_rng(4)
+    stored = {
+        "cut": np.array([0, 2, 40]),
+        "f": generator.normal(size=(24, 2, 5)).astype(np.float32),
+        "w": generator.normal(size=(24, 32)).astype(np.float32) / 5,
+        "end": np.array([0, 36 * 32]),
+    }
+    nodes = [
+        helper.make_node("Reshape", ["input", "cut"], ["x"]),
+        helper.make_node("Conv", ["x", "f"], ["c"]),
+        helper.make_node("Transpose", ["c"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["t", "w"], ["m"]),
+        helper.make_node("Reshape", ["m", "end"], ["y"]),
+    ]
+    graph = model(nodes, stored, ("input", ["n", 80]), ("y", ["n", 36 * 32]), opset=21)
+    inputs = generator.normal(size=(200, 80)).astype(np.float32)
+    found = {each.name: each for each in variants(graph, inputs, device)}
+    for name in (
+        "int8-static",
+        "int8-static-pc",
+        *(["int8-s8s8", "int8-s8s8-pc"] if device == "pi5" else []),
+    ):
+        assert found[name].model is not None, found[name].reason
+        assert signal(graph, onnx.load_from_string(found[name].model), inputs) > ENOUGH
+
+
 def test_few_rows_calibrate_what_is_large() -> None:
     """A network that would hold a gigabyte of activations for all rows is asked about some of them."""
     nodes = [

@@ -120,4 +120,17 @@ def _quantized(source: Source, kind: Static, calibration: str, left_out: Sequenc
         graph: onnx.ModelProto = work.model.model
         return graph
 
-    return source.rewritten(quantizer)
+    return _before_output_types(source.rewritten(quantizer))
+
+
+def _before_output_types(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Call a graph of opset 21 one of opset 20, which it is as well: 21 only added types that are not in it.
+
+    From 21 on onnxruntime states the type of each QuantizeLinear that it moves past a Reshape or the like, and then
+    refuses int8: github.com/microsoft/onnxruntime/issues/25526, pull request 28144 (1.32).
+    """
+    changed = any(node.op_type == "GroupNormalization" for node in graph.graph.node)
+    for entry in graph.opset_import:
+        if entry.domain == "" and entry.version == 21 and not changed:
+            entry.version = 20
+    return graph
