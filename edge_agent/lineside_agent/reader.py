@@ -52,6 +52,7 @@ class Reader:
         self._stop = stop
         self.name = "the sensor"  # in the log
         self._sensor: Sensor | None = None
+        self._composed: Composed | None = None  # the sensor, if it is
         self._opened = False  # once, at least
         self._columns: list[int] | None = None  # None: as they come
         self._pause_s = 0.0
@@ -97,15 +98,15 @@ class Reader:
     def take_news(self) -> list[News]:
         """Return what happened to the sensor since the last call."""
         news, self._news = self._news, []
-        if isinstance(self._sensor, Composed):
-            news += [News(*each) for each in self._sensor.take_news()]
+        if self._composed is not None:
+            news += [News(*each) for each in self._composed.take_news()]
         return news
 
     def close(self) -> None:
         """Close the sensor."""
         if self._sensor is not None:
             self._sensor.close()
-            self._sensor = None
+            self._sensor = self._composed = None
 
     def _open_again(self) -> Sensor:
         try:
@@ -133,8 +134,9 @@ class Reader:
             sensor.choose([sensor.channels[column] for column in columns])
             columns = list(range(len(columns)))
         self._columns = None if columns == list(range(len(sensor.channels))) else columns
-        if isinstance(sensor, Composed):
+        if isinstance(sensor, Composed):  # which takes too long to ask for each reading
             self._counters.parts = sensor.counters
+            self._composed = sensor
         self._sensor, self._opened = sensor, True
         return sensor
 

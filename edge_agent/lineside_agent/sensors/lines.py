@@ -113,7 +113,7 @@ class JsonLines:
         """Read a line. Raises ValueError saying what is wrong with it."""
         found = _object(line)
         when = found.get(self._timestamp) if self._timestamp != NO_TIMESTAMP else None
-        values = list(map(found.get, self.channels))
+        values: list[Any] = list(map(found.get, self.channels))
         if set(map(type, values)) != {float}:  # nearly always they all are
             values = [self._value(name, found) for name in self.channels]
         return Line(None if when is None else self._times.read(str(when)), values)
