@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +92,12 @@ def number(file: Path, otherwise: float) -> float:
 
 def _number(file: Path) -> float:
     try:
-        return float(file.read_text(encoding="ascii"))
+        # A tenth of the time that Path.read_text takes.
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            return float(os.read(descriptor, 64))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         # What a driver answers while it has no value: too cold, powered down, a fan that stands still.
         if error.errno in (errno.ENODATA, errno.EAGAIN):
