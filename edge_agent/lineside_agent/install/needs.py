@@ -65,13 +65,12 @@ def needs(settings: Settings, config: Path) -> Needs:
     files = [path for path in (config, *_paths(settings)) if path not in (settings.state, key_file)]
     for file in files:
         _check_readable(file)
-    python = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]]
     return Needs(
         groups=_unique(each.group for each in access if _is_group(each.group)),
         missing_groups=_unique(each.group for each in access if not _is_group(each.group)),
         devices=_unique(device for each in access for device in each.devices),
         writes_code=any(each.writes_code for each in access),
-        visible=_unique(path for path in (*python, *files) if _hidden(path) and path.exists()),
+        visible=_unique(path for path in (*_lineside(), *files) if _hidden(path) and path.exists()),
         key_file=key_file,
     )
 
@@ -92,6 +91,16 @@ def _is_group(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _lineside() -> list[Path]:
+    """Return the folders of this Lineside and of its Python, which may be a link to one elsewhere."""
+    found = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]]
+    python = Path(sys.executable)
+    while python.is_symlink():
+        python = python.parent / python.readlink()
+        found.append(python.parents[1])
+    return [each for each in found if not any(each.is_relative_to(other) for other in found if other != each)]
 
 
 def _check_readable(file: Path) -> None:
