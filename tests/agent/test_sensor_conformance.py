@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -107,6 +108,21 @@ def test_closing_twice_is_fine(source: Source, stop: Signal) -> None:
     sensor = source.open(stop)
     sensor.close()
     sensor.close()
+
+
+def test_a_closed_sensor_leaves_nothing_open(mortal: Source, stop: Signal) -> None:
+    def open_and_close() -> tuple[int, int]:
+        sensor = mortal.open(stop)
+        sensor.read()
+        sensor.close()
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    open_and_close()  # what a driver keeps for the next time
+    descriptors, threads = open_and_close()
+    deadline = time.monotonic() + LONGEST_S
+    while (after := open_and_close())[0] > descriptors or after[1] > threads:
+        assert time.monotonic() < deadline, f"{descriptors} descriptors and {threads} threads become {after}"
+        gc.collect()
 
 
 def test_a_source_that_dies_is_told_with_a_next_step_and_read_again_when_it_is_back(
