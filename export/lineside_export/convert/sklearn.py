@@ -72,6 +72,10 @@ def _converted(bare: Any, last: Any, schema: Schema, options: dict[int, Any]) ->
                 target_opset=OPSETS,
                 options=options or None,
             )
+    except InputError as error:
+        raise InputError(
+            f"{schema.estimator} cannot be exported: {error.message.rstrip('.')}.", hint=error.hint
+        ) from error
     except Exception as error:  # what a converter raises on a model that it does not know is anything
         raise InputError(
             f"{schema.estimator} cannot be exported: {_reason(error)}.",

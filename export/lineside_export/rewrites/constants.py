@@ -6,20 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from lineside_contract.errors import InputError
 from lineside_export.rewrites.front import Array, Front
 from lineside_export.rewrites.graph import Graph
 from lineside_export.schema import Schema
 
 
 def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -> bool:
-    """Write a DummyClassifier or DummyRegressor. False for those that answer at random."""
+    """Write a DummyClassifier or DummyRegressor. Raises InputError for those that answer at random."""
     del front
     if schema.task == "regression":
         answer = np.asarray(model.constant_, np.float64).ravel()
         graph.give_values(_every_row(graph, source, answer), len(answer))
         return True
     if model.strategy not in ("most_frequent", "prior", "constant"):
-        return False
+        raise InputError(
+            f"a DummyClassifier with the strategy {model.strategy!r} answers at random",
+            hint="Train it with strategy='prior'.",
+        )
     answer = np.asarray(model.class_prior_, np.float64)
     best = int(answer.argmax())
     if model.strategy == "constant":

@@ -81,7 +81,7 @@ class Front(NamedTuple):
             return graph.product(shifted, front.matrix, front.offset)
         if (front.matrix != 1).any():
             shifted = graph.add("Mul", shifted, graph.constant(front.matrix))
-        small = np.abs(front.offset).max(initial=0) < _NOTHING
+        small = np.abs(front.offset).max(initial=0) < (_NOTHING if graph.kind == np.float32 else 1e-16)
         return shifted if small else graph.add("Add", shifted, graph.constant(front.offset))
 
     def product(self, graph: Graph, source: str, weights: Array, bias: Array) -> str:

@@ -14,6 +14,10 @@ from lineside_export.rewrites.front import Front
 from lineside_export.rewrites.graph import Graph
 from lineside_export.schema import Schema
 
+# What a scaler in front may be off by where a reading is the first or the last of training: float64's rounding, and
+# far less than from one float32 to the next.
+_MARGIN = 1e-13
+
 
 def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -> bool:
     """Write an IsotonicRegression; where it would raise for a reading out of bounds the answer is not a number."""
@@ -29,7 +33,11 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     else:
         found = _between(graph, inside, places, values)
     if model.out_of_bounds != "clip":
-        outside = graph.add("Or", graph.add("Less", x, low), graph.add("Greater", x, high))
+        margin = _MARGIN * np.abs(places[[0, -1]]).max()
+        below = graph.add("Less", x, graph.constant(np.array(places[0] - margin)))
+        outside = graph.add(
+            "Or", below, graph.add("Greater", x, graph.constant(np.array(places[-1] + margin)))
+        )
         found = graph.add("Where", outside, graph.constant(np.array(np.nan)), found)
     graph.give_values(found, 1)
     return True

@@ -7,9 +7,7 @@ from collections import Counter
 from importlib.metadata import version
 from typing import NamedTuple
 
-from sklearn.utils import all_estimators
-
-from sklearn_coverage.cases import NOT_READINGS, WITHOUT_INFERENCE, Case
+from sklearn_coverage.cases import NOT_READINGS, WITHOUT_INFERENCE, Case, estimators
 from sklearn_coverage.judge import DOES_NOT_APPLY, EXACT, REFUSED, WITHIN, Verdict
 
 _KINDS = {
@@ -100,9 +98,9 @@ def _summary(verdicts: dict[Case, tuple[Verdict, Verdict]]) -> str:
         count = Counter(pair[place].verdict for pair in verdicts.values())
         refused = count[REFUSED] + len(NOT_READINGS)
         lines.append(f"| {title} | {count[EXACT]} | {count[WITHIN]} | {refused} |")
-    estimators = len(all_estimators())
+    everything = len(estimators())
     text = (
-        f"Of {estimators} estimators {estimators - every} have no inference on new rows. Of the other {every}, none "
+        f"Of {everything} estimators {everything - every} have no inference on new rows. Of the other {every}, none "
         "is silently wrong:"
     )
     return text + "\n\n" + "\n".join(lines)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from skl2onnx import update_registered_converter
+from skl2onnx import update_registered_converter, update_registered_parser
+from skl2onnx._supported_operators import _get_sklearn_operator_name
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.preprocessing import FunctionTransformer
 
@@ -57,6 +58,11 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
+# What skl2onnx writes well, but does not say how many columns it has.
+_SHAPED = {
+    "decomposition": ("IncrementalPCA", "PCA", "TruncatedSVD"),
+    "preprocessing": ("MaxAbsScaler", "MinMaxScaler", "PowerTransformer", "RobustScaler", "StandardScaler"),
+}
 # What no graph of bounded work computes, and why: better said than that there is no converter.
 _TOGETHER = "solves for all rows of a call together until they converge: a row has no answer of its own"
 _REFUSED = {
@@ -97,6 +103,8 @@ def register() -> None:
         _transformer(transforming.write),
         parser=_parse_transformer,
     )
+    for kind in _classes(_SHAPED):
+        update_registered_parser(kind, _parse_transformer)
     for module, reasons in _REFUSED.items():
         for name, reason in reasons.items():
             (kind,) = _classes({module: (name,)})
@@ -138,12 +146,13 @@ def _as_many(operator: Any) -> None:
 
 
 def _columns(operator: Any) -> None:
-    step = operator.raw_operator
-    columns = int(step.get_support().sum()) if hasattr(step, "get_support") else _width(step)
+    columns = _width(operator.raw_operator)
     operator.outputs[0].type = FloatTensorType([None, columns])
 
 
 def _width(step: Any) -> int:
+    if hasattr(step, "get_support"):
+        return int(step.get_support().sum())
     return len(step.get_feature_names_out())
 
 
@@ -160,9 +169,11 @@ def _transformer(write: Callable[[Any, Graph, str], str]) -> Callable[[Any, Any,
 def _parse_transformer(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare one output: skl2onnx declares two for what is a clustering as well."""
     del custom_parsers
-    operator = scope.declare_local_operator(_alias(type(model)), model)
+    operator = scope.declare_local_operator(_get_sklearn_operator_name(type(model)), model)
     operator.inputs = inputs
-    operator.outputs.append(scope.declare_local_variable("variable", FloatTensorType()))
+    # A ColumnTransformer behind it must know how many columns it has to choose from.
+    shape = [None, _width(model)]
+    operator.outputs.append(scope.declare_local_variable("variable", FloatTensorType(shape)))
     return operator.outputs
 
 
