@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineside_contract.errors import InputError
-from lineside_export import boosters
+from lineside_export import boosters, searches
 from lineside_export.boosters import files
 from lineside_export.trees.inside import check_trees, parts
 
 # Types of scikit-learn's own that skops leaves to the user. They hold numbers and names and run nothing when
-# loaded; trees, whose numbers are used as addresses, are checked afterwards. Named one by one: a module is no
-# answer for what it imports.
+# loaded; trees, whose numbers are used as addresses, are checked or built anew afterwards. Named one by one: a
+# module is no answer for what it imports.
 SCIKIT_LEARN_TYPES = frozenset(
     f"sklearn.{name}"
     for name in (
@@ -24,6 +24,23 @@ SCIKIT_LEARN_TYPES = frozenset(
         "calibration._TemperatureScaling",
         "compose._column_transformer.make_column_selector",
         "ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "cluster._bisect_k_means._BisectingTree",
+        "cluster._kmeans._kmeans_single_lloyd",
+        "feature_selection._univariate_selection.chi2",
+        "feature_selection._univariate_selection.f_classif",
+        "feature_selection._univariate_selection.f_regression",
+        "gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "gaussian_process.kernels.CompoundKernel",
+        "gaussian_process.kernels.ConstantKernel",
+        "gaussian_process.kernels.DotProduct",
+        "gaussian_process.kernels.ExpSineSquared",
+        "gaussian_process.kernels.Exponentiation",
+        "gaussian_process.kernels.Matern",
+        "gaussian_process.kernels.Product",
+        "gaussian_process.kernels.RBF",
+        "gaussian_process.kernels.RationalQuadratic",
+        "gaussian_process.kernels.Sum",
+        "gaussian_process.kernels.WhiteKernel",
         "metrics._classification.accuracy_score",
         "metrics._classification.balanced_accuracy_score",
         "metrics._classification.f1_score",
@@ -48,10 +65,10 @@ SCIKIT_LEARN_TYPES = frozenset(
     )
 )
 # Of a partial function skops asks for the function and its arguments, too.
-PLAIN_TYPES = frozenset({"functools.partial", "numpy.dtype", "numpy.number"})
+PLAIN_TYPES = frozenset({"functools.partial", "numpy.dtype", "numpy.mean", "numpy.number"})
 # Lineside's own: that code is installed here, and the file holds its parameters, which are checked when used.
 OWN_TYPES = frozenset({"lineside_export.features.transformer.WindowFeatures"})
-HARMLESS_TYPES = SCIKIT_LEARN_TYPES | PLAIN_TYPES | OWN_TYPES
+HARMLESS_TYPES = SCIKIT_LEARN_TYPES | PLAIN_TYPES | OWN_TYPES | searches.TYPES
 # How pickles begin, plain or in one of the compressions that joblib uses.
 _PICKLE_STARTS = (b"\x80", b"\x78", b"\x1f\x8b", b"BZh", b"\x5d\x00", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib"})
@@ -87,6 +104,7 @@ def load_model(path: Path, trust: Trust) -> Loaded:
         model = boosters.adopt(read(path, trust))
     _check_model(model, path)
     check_trees(model)
+    searches.rebuild(model)
     _number_columns(model)
     return Loaded(model, _version_notes(caught))
 

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.decomposition import NMF
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
-from sklearn.semi_supervised import LabelPropagation
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+
+from lineside_export.load import Trust, load_model
 
 BUNDLE = "m-1.0.0.bundle.zip"
 
@@ -123,7 +126,10 @@ def test_a_broken_pickle_and_another_zip(logistic) -> None:
         (LogisticRegression(), "not fitted"),
         (StandardScaler().fit(np.eye(4)), "has no predict"),
         ({"a": 1}, "not a scikit-learn estimator"),
-        (LabelPropagation().fit(np.eye(4), [0, 1, 0, 1]), "no converter for LabelPropagation"),
+        (
+            make_pipeline(NMF(2), LogisticRegression()).fit(np.eye(4), [0, 1, 0, 1]),
+            "a row has no answer of its own",
+        ),
         (
             MultiOutputClassifier(LogisticRegression()).fit(np.eye(4), [[0, 1], [1, 0], [1, 1], [0, 0]]),
             "several labels",
@@ -143,10 +149,24 @@ def test_models_that_cannot_be_exported(work, classes, model, words) -> None:
         work.refused(result, words)
 
 
-def test_skops_files_with_structures_that_run_in_compiled_code(work, classes) -> None:
-    work.save(KNeighborsClassifier(algorithm="kd_tree").fit(*classes))
-    work.rows(*classes)
-    work.refused(work.export(), "KDTree", "--trust-type")
+@pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
+def test_search_trees_are_not_believed_but_built_anew(work, classes, algorithm) -> None:
+    rows, target = classes
+    model = KNeighborsClassifier(algorithm=algorithm).fit(rows, target)
+    expected = model.predict(rows)
+    model._tree = type(model._tree)(np.zeros((2000, rows.shape[1])))  # of more rows than there are
+    loaded = load_model(work.save(model), Trust()).model
+    assert np.array_equal(np.asarray(loaded._tree.data), rows)
+    assert np.array_equal(loaded.predict(rows), expected)
+    work.rows(rows, target)
+    assert work.export().code == 0
+
+
+def test_structures_that_compiled_code_follows_are_the_users_to_trust(work, classes) -> None:
+    rows, target = classes
+    work.save(make_pipeline(SplineTransformer(), LogisticRegression()).fit(rows, target))
+    work.rows(rows, target)
+    work.refused(work.export(), "BSpline", "--trust-type")
 
 
 @pytest.mark.parametrize(
