@@ -17,6 +17,7 @@ from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
@@ -170,6 +171,9 @@ SEVERAL_CLASSES = {
         cv=2,
     ),
     "search over votes": GridSearchCV(VotingClassifier(_three()), {"voting": ["soft"]}, cv=2),
+    "boosting that begins with a line": GradientBoostingClassifier(
+        init=_line(), n_estimators=5, random_state=0
+    ),
     "functions": make_pipeline(FunctionTransformer(np.abs), FunctionTransformer(np.log1p), _line()),
 }
 TWO_CLASSES = {
@@ -191,6 +195,12 @@ TWO_CLASSES = {
     "stack": StackingClassifier(_three(), cv=2),
     "bagged machines": BaggingClassifier(LinearSVC(), n_estimators=3, random_state=0),
     "AdaBoost": AdaBoostClassifier(n_estimators=8),
+    "boosting that begins with a line": GradientBoostingClassifier(
+        init=_line(), n_estimators=5, random_state=0
+    ),
+    "exponential boosting that begins with a forest": GradientBoostingClassifier(
+        init=_forest(), n_estimators=5, loss="exponential", random_state=0
+    ),
     "one against the rest": OneVsRestClassifier(_line()),
     "one against one": OneVsOneClassifier(_line()),
     "one against one, forests": OneVsOneClassifier(_forest()),
@@ -254,6 +264,9 @@ REGRESSORS = {
     "ranged": TransformedTargetRegressor(LinearRegression(), transformer=MinMaxScaler()),
     "Yeo-Johnson": TransformedTargetRegressor(_trees(), transformer=PowerTransformer()),
     "Box-Cox": TransformedTargetRegressor(_trees(), transformer=PowerTransformer(method="box-cox")),
+    "boosting that begins with a line": GradientBoostingRegressor(
+        init=LinearRegression(), n_estimators=5, random_state=0
+    ),
     "as it is": TransformedTargetRegressor(_trees()),
     "features chosen": RFE(_trees(), n_features_to_select=2),
     "outliers left out": RANSACRegressor(random_state=0),

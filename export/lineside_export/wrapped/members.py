@@ -42,7 +42,8 @@ def _members(model: Any) -> Iterator[tuple[Any, Any]]:
         return
     shown = getattr(model, "estimators_features_", None)
     for name in _LISTS:
-        for index, member in enumerate(getattr(model, name, [])):
+        held = getattr(model, name, [])
+        for index, member in enumerate(held.ravel() if isinstance(held, np.ndarray) else held):
             inner = getattr(member, "estimator", member) if name == "calibrated_classifiers_" else member
             if getattr(inner, "n_features_in_", width) == width or shown is not None:
                 yield inner, None if shown is None else np.asarray(shown[index])

@@ -10,7 +10,8 @@ import onnx
 from lineside_export.schema import Schema
 from lineside_export.trees.extract import is_bag_of_trees
 from lineside_export.trees.write import taken_apart
-from lineside_export.wrapped import averages, binary, calibrated, passing, stacks
+from lineside_export.wrapped import averages, begun, binary, calibrated, passing, stacks
+from lineside_export.wrapped.begun import begins_with_estimator
 from lineside_export.wrapped.writer import Rows, Writer
 
 # Writes one of a model's answers for rows, and returns what the graph calls it; Writer says the shapes.
@@ -29,6 +30,7 @@ class Family(NamedTuple):
 _PASSED_ON = Family(passing.same_label, passing.same_probabilities, passing.same_scores, passing.same_values)
 _THRESHOLD = Family(passing.threshold_label, passing.same_probabilities, passing.same_scores)
 _STACK = Family(stacks.stack_label, stacks.stack_probabilities, stacks.stack_scores, stacks.stack_values)
+_BEGUN = Family(begun.begun_label, begun.begun_probabilities, begun.begun_scores, begun.begun_values)
 
 FAMILIES: dict[str, Family] = {
     "AdaBoostClassifier": Family(averages.boost_label, averages.boost_probabilities, averages.boost_scores),
@@ -57,6 +59,8 @@ FAMILIES: dict[str, Family] = {
 
 def family(model: Any) -> Family | None:
     """Return how a model that wraps others answers; None for one that does not, and for a bag of trees."""
+    if begins_with_estimator(model):
+        return _BEGUN
     return None if is_bag_of_trees(model) else FAMILIES.get(type(model).__name__)
 
 

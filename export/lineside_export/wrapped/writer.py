@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -47,6 +47,7 @@ class Writer:
         self._opsets: dict[str, int] = {}
         self._answers: dict[tuple[object, ...], str] = {}
         self._members: dict[tuple[object, ...], dict[Kind, str]] = {}
+        self._copies: dict[int, Any] = {}
         self._ready: dict[tuple[object, ...], str] = {}
 
     def label(self, model: Any, rows: Rows) -> str:
@@ -72,6 +73,12 @@ class Writer:
         if not hasattr(model, "predict_proba"):
             return self.values(model, rows)
         return self.column(self.probabilities(model, rows), 1)
+
+    def once(self, model: Any, change: Callable[[Any], Any]) -> Any:
+        """Return a changed copy of a model, the same one every time."""
+        if id(model) not in self._copies:
+            self._copies[id(model)] = change(model)
+        return self._copies[id(model)]
 
     def columns(self, rows: Rows) -> Rows:
         """Do what is still to be done to rows."""
