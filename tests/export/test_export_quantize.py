@@ -118,6 +118,25 @@ def test_what_runs_is_the_float32_model(name, kind, tmp_path) -> None:
     assert weight_types == {TensorProto.FLOAT}
 
 
+@pytest.mark.parametrize("name", ["int8-weights", "float16-weights"])
+def test_the_weights_that_run_are_those_that_arithmetic_gives_everywhere(name, tmp_path) -> None:
+    """To the last bit what IEEE 754 says of a number times its scale: so no processor computes with others."""
+    changed = WEIGHT_ONLY[name](network())
+    stored = {each.name: numpy_helper.to_array(each) for each in changed.graph.initializer}
+    session(changed, tmp_path / "changed.onnx")
+    running = {
+        each.name: numpy_helper.to_array(each)
+        for each in onnx.load(tmp_path / "changed.onnx").graph.initializer
+    }
+    loaded = [value for value in running.values() if value.ndim == 2 and value.dtype == np.float32]
+    for at in range(3):
+        if name == "int8-weights":
+            expected = stored[f"w{at}_int8"].astype(np.float32) * stored[f"w{at}_scale"]
+        else:
+            expected = stored[f"w{at}_float16"].astype(np.float32)
+        assert any(np.array_equal(expected, value) for value in loaded)
+
+
 def test_int8_weights_run_as_fast_as_float32() -> None:
     plain, changed = session(network()), session(weights.int8(network()))
     times: dict[onnxruntime.InferenceSession, list[int]] = {plain: [], changed: []}

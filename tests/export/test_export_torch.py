@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -141,6 +143,21 @@ def test_a_recurrent_network_channels_last(tmp_path, monkeypatch) -> None:
     likely = expected(network, SEEN.readings.reshape(-1, LENGTH, 2))
     np.testing.assert_allclose(found.answer(rows).probabilities, likely, atol=1e-5)
     assert "GRU" in found.schema.estimator
+
+
+def test_the_guide_s_module(work) -> None:
+    """What the guide shows of PyTorch, which the guide's own test leaves out."""
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "export.md").read_text()
+    program, command = (
+        re.search(rf"^```{kind}\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)[1] for kind in ("py", "sh")
+    )
+    signal = np.random.default_rng(0).normal(size=(2000, 2))
+    motors = np.repeat(["left", "right"], 1000)
+    lines = [f"{motor},{x},{y}" for motor, (x, y) in zip(motors, signal, strict=True)]
+    Path("vibration.csv").write_text("\n".join(["motor,x,y", *lines]))
+    exec(compile(program, "guide", "exec"), {})
+    result = work.run(*shlex.split(command.replace("\\\n", " ").removeprefix("$ lineside ")))
+    assert result.code == 0, result.err
 
 
 class Two(nn.Module):

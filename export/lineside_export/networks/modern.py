@@ -101,11 +101,13 @@ def _freed(model: onnx.ModelProto, shape: Sequence[int]) -> list[onnx.ModelProto
     reshaped = onnx.ModelProto()
     reshaped.CopyFrom(free)
     constants = {each.name: each for each in reshaped.graph.initializer}
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     for node in reshaped.graph.node:
         size = constants.get(node.input[1]) if node.op_type == "Reshape" else None
-        if size is None or node.input[0] in constants or not size.dims or size.dims[0] == 0:
+        sizes = [] if size is None else numpy_helper.to_array(size).tolist()
+        if not batch or node.input[0] in constants or sizes[:1] != [batch]:
             continue
-        kept = np.array([0, *numpy_helper.to_array(size)[1:]], np.int64)  # 0: as it comes in
+        kept = np.array([0, *sizes[1:]], np.int64)  # 0: as it comes in
         name = f"{node.output[0]}_any_rows"
         reshaped.graph.initializer.append(numpy_helper.from_array(kept, name))
         node.input[1] = name

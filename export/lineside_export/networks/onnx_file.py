@@ -66,7 +66,8 @@ class Runner:
                 piece = rows[at : at + step]
                 padded = np.resize(piece, (step, *piece.shape[1:]))
                 answers = self._session.run(None, {self._name: padded})
-                found.append([np.atleast_1d(each)[: len(piece)] for each in answers])
+                asked = slice(len(piece)) if len(piece) < step else slice(None)
+                found.append([np.atleast_1d(each)[asked] for each in answers])
         except Exception as error:
             text = str(error).strip().splitlines()[0]
             raise InputError(
