@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, SplineTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from lineside_export.load import Trust, load_model
@@ -127,7 +127,7 @@ def test_a_broken_pickle_and_another_zip(logistic) -> None:
         (StandardScaler().fit(np.eye(4)), "has no predict"),
         ({"a": 1}, "not a scikit-learn estimator"),
         (
-            make_pipeline(NMF(2), LogisticRegression()).fit(np.eye(4), [0, 1, 0, 1]),
+            make_pipeline(MinMaxScaler(clip=True), NMF(2), LogisticRegression()).fit(np.eye(4), [0, 1, 0, 1]),
             "a row has no answer of its own",
         ),
         (
