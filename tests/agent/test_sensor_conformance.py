@@ -13,10 +13,11 @@ import pytest
 from sensor_source import ImpatientClock, Source
 from sensor_sources import SOURCES
 
-from lineside_agent.clock import Signal
+from lineside_agent import clock as clock_module
+from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.counters import SensorCounters
 from lineside_agent.reader import Reader
-from lineside_agent.sensors import JOIN, KINDS, Block, Sensor
+from lineside_agent.sensors import JOIN, KINDS, Block, Sensor, join, mqtt
 from lineside_agent.settings import SensorSettings
 from lineside_contract.errors import InputError, SensorError
 from lineside_contract.manifest import Channel
@@ -100,6 +101,37 @@ def test_a_stop_ends_a_waiting_read_within_a_second(source: Source, stop: Signal
         for _ in range(3):  # and then at once, what is still there first
             block = sensor.read()
             assert block.values.shape == (len(block.timestamps), len(source.channels))
+    finally:
+        sensor.close()
+
+
+class CountingClock(SystemClock):
+    """Counts how often somebody waits by it."""
+
+    waits = 0
+
+    def wait(self, seconds: float, stop: Signal) -> bool:
+        self.waits += 1
+        return super().wait(seconds, stop)
+
+
+def test_waiting_for_a_quiet_source_is_progress_so_that_no_watchdog_barks(
+    source: Source, stop: Signal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((clock_module, "_SLICE_S"), (join, "_LOOK_UP_S"), (mqtt, "_TICK_S")):
+        monkeypatch.setattr(module, name, 0.02)
+    clock = CountingClock()
+    sensor = source.open(stop, clock)
+    try:
+        blocks(sensor, 2)
+        source.silence()
+        before = clock.waits
+        timer = threading.Timer(0.2, stop.set)
+        timer.start()
+        while not stop.raised:
+            sensor.read()
+        timer.join()
+        assert clock.waits - before >= 3
     finally:
         sensor.close()
 

@@ -24,6 +24,7 @@ from lineside_contract.errors import InputError, LinesideError, SensorError
 from lineside_contract.messages import EventKind
 
 _OPENING_S = 5.0
+_LOOK_UP_S = 1.0  # how often somebody who waits says so
 _MOST_AHEAD = 100_000  # readings of one part that wait for another; then it is not read on
 _LONGEST_STALL_S = 10.0  # for how long such a part stands still before the others are said to be out of step
 
@@ -84,7 +85,7 @@ class Join:
         Raises EndOfReadings if no row can come any more, InputError for what only a person can mend.
         """
         resampler = self._resampler or self._begin(self.channels)
-        while not self._stop.raised:
+        while not self._clock.wait(0, self._stop):  # by a clock that is watched, waiting is progress
             self._arrived.clear()
             self._take_in(resampler)
             now = self._clock.monotonic()
@@ -118,9 +119,9 @@ class Join:
         deadline = self._clock.monotonic() + _OPENING_S
         while not all(part.opened for part in self._parts):
             left = deadline - self._clock.monotonic()
-            if left <= 0 or self._stop.raised:
+            if left <= 0 or self._clock.wait(0, self._stop):
                 break
-            select.select([self._arrived, self._stop], [], [], left)
+            select.select([self._arrived, self._stop], [], [], min(left, _LOOK_UP_S))
             self._arrived.clear()
 
     def _check_names(self) -> None:
@@ -206,8 +207,8 @@ class Join:
     def _wait(self, now: float) -> None:
         """Wait for readings, for news, or until a part has been silent for too long."""
         ends = [part.last_at + self._patience_s(part) for part in self._active]
-        left = [end - now for end in ends if end > now]
-        select.select([self._arrived, self._stop], [], [], min(left) + 0.001 if left else None)
+        left = [end - now + 0.001 for end in ends if end > now]
+        select.select([self._arrived, self._stop], [], [], min([_LOOK_UP_S, *left]))
 
     def _raise_failure(self) -> None:
         for part in self._parts:

@@ -79,6 +79,7 @@ class OpcUa:
         self._node_ids = self._parse_nodes()
         self._application_uri = _application_uri(settings.cert_file, settings.key_file)
         self._stamps = Stamps(clock)
+        self._clock = clock
         self._stop = stop
         self._arrivals = Arrivals(len(self.channels), clock, stop)
         self._values = dict.fromkeys(self.channels, math.nan)
@@ -112,7 +113,7 @@ class OpcUa:
     def _await_ready(self) -> None:
         """Wait until the subscription stands. Raises what hinders it; SensorError if `stop` is raised."""
         while not self._ready.wait(0.05):
-            if self._stop.raised:
+            if self._clock.wait(0, self._stop):  # by a clock that is watched, waiting is progress
                 self.close()
                 raise SensorError(f"The OPC UA server {self._settings.url} has not answered yet.")
         if self._failure is not None:
