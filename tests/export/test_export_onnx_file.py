@@ -438,6 +438,11 @@ def of_labels() -> onnx.ModelProto:
     return graph
 
 
+def of_nothing() -> onnx.ModelProto:
+    stored = {"w": np.full((4, 2), np.nan, np.float32)}
+    return model([helper.make_node("MatMul", ["x", "w"], ["y"])], stored, ("x", ["n", 4]), ("y", ["n", 2]))
+
+
 @pytest.mark.parametrize(
     ("graph", "meaning", "words"),
     [
@@ -446,6 +451,7 @@ def of_labels() -> onnx.ModelProto:
         (of_a_stranger(), Meaning(task="regression"), "cannot load the network"),
         (of_one_row_for_all(), Meaning(task="regression"), "several rows at once"),
         (of_labels(), Meaning(), "holds no real numbers"),
+        (of_nothing(), Meaning(task="regression"), "answers no numbers"),
         (
             model([helper.make_node("Abs", ["x"], ["y"])], {}, ("x", [4]), ("y", [4])),
             Meaning(),
@@ -481,6 +487,25 @@ def test_files_that_are_no_network(vibration, content, words) -> None:
     Path("network.onnx").write_bytes(content)
     vibration.refused(vibration.run("export", "network.onnx", *COMMAND, "--target", "state"), words)
     vibration.refused(vibration.run("export", "nothing.onnx", *COMMAND), "cannot be read")
+
+
+def test_damaged_files_are_refused_in_a_sentence(tmp_path, monkeypatch) -> None:
+    """Bytes changed where names, shapes and nodes lie: whatever comes of it, no traceback and no crash."""
+    monkeypatch.chdir(tmp_path)
+    whole, generator = NETWORK.SerializeToString(), np.random.default_rng(5)
+    refusals = []
+    for _ in range(40):
+        data = bytearray(whole)
+        ends = generator.integers(0, 500, 4)
+        for at in (*ends[:2], *(len(data) - 1 - ends[2:])):
+            data[at] = generator.integers(0, 256)
+        Path("network.onnx").write_bytes(data)
+        try:
+            open_network(Path("network.onnx"), Meaning(logits=True), LENGTH)
+        except InputError as refusal:
+            refusals.append(refusal)
+    assert len(refusals) > 20
+    assert all(refusal.hint for refusal in refusals)
 
 
 def test_what_is_said_of_an_estimator_is_refused(vibration) -> None:

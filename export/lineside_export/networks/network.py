@@ -151,6 +151,11 @@ def _columns(expected: NDArray[Any], rows: int) -> int:
             f"The network's answer to {rows} rows has the shape {expected.shape}, which is not one for each row.",
             hint="Export it so that the first axis of its output is that of its input.",
         )
+    if not np.isfinite(expected).any():
+        raise InputError(
+            "The network answers no numbers, only NaN or infinity.",
+            hint="Export one whose weights are finite.",
+        )
     return int(np.prod(expected.shape[1:], dtype=int))
 
 
