@@ -52,7 +52,10 @@ WITHOUT_INFERENCE = {
 }
 # What takes no rows of numbers at all.
 NOT_READINGS = {
-    **dict.fromkeys(("CountVectorizer", "HashingVectorizer", "TfidfVectorizer"), "takes texts"),
+    **dict.fromkeys(
+        ("CountVectorizer", "HashingVectorizer", "TfidfVectorizer"),
+        "takes texts: exact within a ColumnTransformer, on a [column of text](guides/export.md)",
+    ),
     **dict.fromkeys(("DictVectorizer", "FeatureHasher"), "takes dictionaries"),
     "PatchExtractor": "takes images, and answers several rows for each",
 }

@@ -63,11 +63,20 @@ def _columns(step: Any, feature: int) -> slice:
 
 def _looked_up(graph: Graph, column: str, known: NDArray[np.float64], table: NDArray[np.float64]) -> str:
     """Return the row of the table, whose first is for what is not known."""
-    here = graph.add("Equal", column, graph.constant(known))
-    if np.isnan(known).any():
-        marked = graph.constant(np.isnan(known))
-        here = graph.add("Or", here, graph.add("And", graph.add("IsNaN", column), marked))
-    places = graph.add("Cast", here, to=onnx.TensorProto.INT64)
+    ones = table[1:] == 1
+    if not table[0].any() and (ones == (table[1:] != 0)).all() and (ones.sum(axis=0) == 1).all():
+        # Each column is one category: a table would be as large as their square.
+        return graph.add("Cast", _equal(graph, column, known[ones.argmax(axis=0)]), to=onnx.TensorProto.FLOAT)
+    places = graph.add("Cast", _equal(graph, column, known), to=onnx.TensorProto.INT64)
     places = graph.add("Mul", places, graph.constant(np.arange(1, len(known) + 1)))
     place = graph.add("ReduceSum", places, graph.constant(np.array([1])), keepdims=0)
     return graph.add("Gather", graph.constant(table), place)
+
+
+def _equal(graph: Graph, column: str, known: NDArray[np.float64]) -> str:
+    """Return whether a reading (n, 1) is each of the categories, which NaN may be; bool (n, categories)."""
+    here = graph.add("Equal", column, graph.constant(known))
+    if not np.isnan(known).any():
+        return here
+    marked = graph.constant(np.isnan(known))
+    return graph.add("Or", here, graph.add("And", graph.add("IsNaN", column), marked))
