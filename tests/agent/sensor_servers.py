@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import asyncua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.crypto.permission_rules import User, UserRole
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
@@ -166,6 +167,14 @@ class ModbusTcp(Source):
         self._server.stop()
 
 
+class Users:
+    """Lets in whoever says nothing, and `reader` with the right password."""
+
+    def get_user(self, _server: Any, username: Any = None, password: Any = None, **_: Any) -> User | None:
+        known = username is None or (username, password) == ("reader", "right")
+        return User(role=UserRole.User) if known else None
+
+
 class OpcUaServer:
     """A real server, with two variables. It takes seconds to start: one serves all tests, each behind a relay."""
 
@@ -175,7 +184,7 @@ class OpcUaServer:
 
     @asynccontextmanager
     async def _serve(self) -> AsyncIterator[Any]:
-        server = asyncua.Server()
+        server = asyncua.Server(user_manager=Users())
         await server.init()
         server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}")
         kinds = asyncua.ua.SecurityPolicyType

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,23 @@ def test_a_terminal_shows_a_table_and_ctrl_c_ends_it_cleanly(tmp_path: Path) -> 
     assert error == b""
     assert "fan1_rpm" in said
     assert "48.2" in said
+
+
+def test_ctrl_c_before_the_first_reading_is_no_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lineside_cli.main", "sensor", "test", "exec"]
+    waiting = "import os, time; print(os.getpid(), file=open('pid', 'w'), flush=True); time.sleep(1000)"
+    process = subprocess.Popen(
+        [*command, "--set", f"command={json.dumps(['python3', '-c', waiting])}"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "pid").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=10)
+    assert (process.returncode, error) == (130, b"")
 
 
 def read_until(descriptor: Any, text: str) -> str:

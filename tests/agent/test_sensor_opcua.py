@@ -72,6 +72,17 @@ def test_a_stop_ends_the_wait_for_a_server_that_does_not_answer() -> None:
         timer.join()
 
 
+def test_a_user_and_a_password(source: OpcUa) -> None:
+    sensor = open_sensor(
+        "opcua", source.settings(username="reader", password="right"), SystemClock(), Signal()
+    )
+    sensor.close()
+    with pytest.raises(SensorError, match=r"cannot be read: .*BadUserAccessDenied") as error:
+        open_sensor("opcua", source.settings(username="reader", password="wrong"), SystemClock(), Signal())
+    assert "let this user in" in error.value.hint
+    assert "right" not in repr(source.settings(username="reader", password="right"))
+
+
 def test_an_encrypted_connection_with_a_certificate_of_our_own(tmp_path: Path) -> None:
     cert_file, key_file = certificate(tmp_path, "urn:plant-1:pump-1")
     settings = Settings(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineside_contract.errors import InputError, nearest
+from lineside_contract.errors import InputError, SensorError, nearest
 
 if TYPE_CHECKING:
     from lineside_agent.settings import SensorSettings
@@ -126,6 +126,9 @@ def _test(options: argparse.Namespace) -> int:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         show(Order(sensor, form, options.count, options.seconds), stop)
+    except SensorError:
+        if not interrupted:  # that it has given nothing is no news to who did not want to wait
+            raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -226,7 +226,7 @@ class OpcUa:
     def _unreachable(self, error: Exception) -> SensorError:
         why = str(error) or type(error).__name__
         return SensorError(
-            f"The OPC UA server {self._settings.url} cannot be reached: {why.rstrip('.')}.",
+            f"The OPC UA server {self._settings.url} cannot be read: {why.rstrip('.')}.",
             hint="Is it running, is url right, and does it let this user in?",
         )
 
