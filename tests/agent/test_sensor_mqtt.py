@@ -22,7 +22,7 @@ from sensor_servers import Mqtt, free_port
 from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.sensors import open_sensor
 from lineside_agent.sensors.mqtt import Settings
-from lineside_agent.sensors.topic_values import Gather, keys, pattern
+from lineside_agent.sensors.topic_values import Gather, keys, pattern, subscriptions
 from lineside_contract.errors import BadReading, SensorError
 
 
@@ -129,6 +129,13 @@ def test_paths_are_keys_and_indexes() -> None:
     assert keys("a.b[2].c") == ("a", "b", 2, "c")
     assert keys("$.a") == ("a",)
     assert keys("[0][1]") == (0, 1)
+
+
+def test_what_a_wider_subscription_brings_is_not_asked_for_twice() -> None:
+    assert subscriptions(["a/b", "a/+", "a/b/c", "a/#", "a/#"]) == ["a/#"]
+    assert subscriptions(["a/+", "a/#", "b", "+"]) == ["+", "a/#"]
+    assert subscriptions(["a/+/c", "a/b/+"]) == ["a/+/c", "a/b/+"]
+    assert subscriptions(["a/+", "a/b"]) == ["a/+"]
 
 
 def test_nothing_secret_is_shown() -> None:

@@ -16,7 +16,7 @@ from lineside_agent.clock import Clock, Signal
 from lineside_agent.sensors.line_feed import float32
 from lineside_agent.sensors.sensor import Block
 from lineside_agent.sensors.stamps import Stamps
-from lineside_agent.sensors.topic_values import Gather, Value
+from lineside_agent.sensors.topic_values import Gather, Value, subscriptions
 from lineside_agent.settings import BrokerSettings
 from lineside_agent.tables import Seconds
 from lineside_contract.errors import BadReading, SensorError
@@ -193,9 +193,8 @@ class MqttTopics:
             self._refused = f"it refuses ({code})"
             return
         qos: int = self._settings.qos
-        client.subscribe(
-            [(topic, qos) for topic in sorted({each.topic for each in self._settings.values.values()})]
-        )
+        topics = subscriptions(each.topic for each in self._settings.values.values())
+        client.subscribe([(topic, qos) for topic in topics])
 
     def _on_subscribe(self, _client: Client, _data: Any, _mid: int, codes: Any, _properties: Any) -> None:
         if any(code.is_failure for code in codes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -93,6 +93,16 @@ def keys(path: str) -> tuple[str | int, ...]:
         found.append(match[1] if match[1] is not None else int(match[2]))
         rest = rest[match.end() :]
     return tuple(found)
+
+
+def subscriptions(topics: Iterable[str]) -> list[str]:
+    """Return the topics without those that another one covers: a broker may send a message once for each."""
+    wanted = set(topics)
+    return sorted(topic for topic in wanted if not any(_covers(other, topic) for other in wanted - {topic}))
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    return (wide.endswith("#") or not narrow.endswith("#")) and pattern(wide).match(narrow) is not None
 
 
 def pattern(topic: str) -> re.Pattern[str]:
