@@ -19,7 +19,7 @@ _SHOWN_TEXTS = 6
 class Evidence(NamedTuple):
     """What the card reports beyond the manifest: the rows' file, the split, the comparison, every metric.
 
-    `metrics` holds (name, original, exported).
+    `metrics` holds (name, original, exported). `notes` say what the original is, if that does not go without saying.
     """
 
     data: str
@@ -27,6 +27,7 @@ class Evidence(NamedTuple):
     seed: int
     verification: Verification
     metrics: list[tuple[str, float, float]]
+    notes: Sequence[str] = ()
 
 
 def write(manifest: Manifest, evidence: Evidence) -> str:
@@ -37,7 +38,7 @@ def write(manifest: Manifest, evidence: Evidence) -> str:
         "## Inputs\n\n" + _inputs(manifest),
         "## Data\n\n" + _data(manifest, evidence),
         "## Metrics\n\n" + _metrics(manifest, evidence),
-        "## How it was checked\n\n" + _checks(manifest, evidence.verification),
+        "## How it was checked\n\n" + _checks(manifest, evidence),
         "## Candidates\n\n" + _candidates(manifest.candidates),
         "## Limits\n\n" + _limits(manifest),
         "## Made with\n\n" + ", ".join(f"{name} {number}" for name, number in manifest.made_with.items()),
@@ -112,13 +113,15 @@ def _metrics(manifest: Manifest, evidence: Evidence) -> str:
     return _table(["on held-back rows", "original", "exported"], rows)
 
 
-def _checks(manifest: Manifest, verification: Verification) -> str:
+def _checks(manifest: Manifest, evidence: Evidence) -> str:
+    verification = evidence.verification
     text = (
         "The exact export (float32, or compact trees) was held against the original on "
         f"{verification.rows} rows of the data and on "
         f"{verification.made} rows made to hurt (extremes, zeros, tree thresholds and their neighbours): "
         f"{STATED}. {verification.ties} of these rows are ties, where either label is right."
     )
+    text += "".join(f" {note}" for note in evidence.notes)
     if verification.doubt:
         text += f"\n\n**It failed, and was written because that was asked for.** {verification.doubt}"
     return (

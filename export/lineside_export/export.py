@@ -24,6 +24,7 @@ from lineside_export.features.agree import check_channels, check_window
 from lineside_export.load import Loaded, load_model
 from lineside_export.measure import Measured, Truth, measure
 from lineside_export.networks.files import open_file
+from lineside_export.networks.network import Network
 from lineside_export.pick import pick
 from lineside_export.settings import Settings, destination
 from lineside_export.signing.keys import load_private_key
@@ -129,7 +130,9 @@ def _evidence(
 ) -> card.Evidence:
     answers = judgement.chosen.answers
     metrics = metric_rows(by, subject.schema.task, answers) if answers is not None else []
-    return card.Evidence(settings.data.name, len(subject.data.inputs), settings.seed, verification, metrics)
+    notes = subject.model.notes if isinstance(subject.model, Network) else []
+    rows = len(subject.data.inputs)
+    return card.Evidence(settings.data.name, rows, settings.seed, verification, metrics, notes)
 
 
 def _signing(path: Path | None) -> _Signing:

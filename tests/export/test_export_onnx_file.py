@@ -96,6 +96,10 @@ def test_a_network_becomes_a_bundle_that_answers_as_it_does(vibration) -> None:
     manifest = json.loads(result.out)
     assert manifest["metric_exported"] > 0.9
     assert manifest["estimator"] == "ONNX(Conv, Gemm)"
+    assert (
+        "the file itself, run by onnxruntime unoptimised"
+        in Bundle.open(Path("m-1.0.0.bundle.zip")).files["card.md"].decode()
+    )
     predicted = vibration.run("predict", "m-1.0.0.bundle.zip", "rows.csv", "--json")
     found = [json.loads(line) for line in predicted.out.splitlines()]
     logits = np.concatenate([run(network, window[None])[0] for window in SEEN.windows])
