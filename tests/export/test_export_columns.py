@@ -283,6 +283,19 @@ def test_text_where_the_model_takes_numbers_is_still_told(work, binary) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_slip_among_many_numbers_is_told_with_its_line(work) -> None:
+    frame = factory(1500)
+    joblib.dump(_trained(_columns(OneHotEncoder()), LogisticRegression(), frame), "model.joblib")
+    frame.astype({"torque": object}).replace({"torque": {frame["torque"][7]: "4O.5"}}).to_csv(
+        "rows.csv", index=False
+    )
+    command = ["export", "model.joblib", "--trust-pickle", "--data", "rows.csv", "--target", "failed"]
+    work.refused(
+        work.run(*command, "-o", "m-1.0.0.bundle.zip"), "line 9, column 'torque': '4O.5' is not a number"
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_text_that_the_encoder_refuses_is_told_with_its_line(work) -> None:
     frame = factory()
     model = _trained(_columns(OneHotEncoder()), LogisticRegression(), frame)

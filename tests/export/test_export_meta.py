@@ -238,14 +238,15 @@ def test_the_threshold_is_that_of_the_positive_class(binary, positive) -> None:
     assert (model.predict(rows) != model.estimator.predict(rows)).any()
 
 
-def test_a_chance_exactly_at_the_threshold_is_positive(binary) -> None:
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.6, 0.7, 0.9])
+def test_a_chance_exactly_at_the_threshold_is_positive(binary, threshold) -> None:
     rows, target = binary
-    forest = RandomForestClassifier(4, max_depth=None, random_state=0).fit(rows, target)
-    model = FixedThresholdClassifier(FrozenEstimator(forest), threshold=0.25).fit(rows, target)
-    chances = model.predict_proba(rows)[:, 1]
-    assert (chances == 0.25).any()
-    found = exact(model, rows)
-    np.testing.assert_array_equal(found.answers.label, model.predict(rows.astype(np.float32)))
+    forest = RandomForestClassifier(10, max_features=1, random_state=0).fit(rows[:60], target[:60])
+    model = FixedThresholdClassifier(FrozenEstimator(forest), threshold=threshold).fit(rows, target)
+    seen = rows.astype(np.float32).astype(float)
+    assert (model.predict_proba(seen)[:, 1] == threshold).any()
+    np.testing.assert_array_equal(exact(model, rows).answers.label, model.predict(seen))
 
 
 REGRESSORS = {

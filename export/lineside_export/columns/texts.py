@@ -77,10 +77,12 @@ def _add_from_rows(texts: dict[int, list[str]], place: Place, table: Table, chan
     base = [_value(texts.get(column, table.columns[channels[column]])[0]) for column in place.columns]
     for index, column in enumerate(place.columns):
         there = texts.get(column, [])
-        cells = {cell.strip() for cell in table.columns[channels[column]]}
-        new = sorted(cells - {"", *there})
-        if not there and all(map(is_number, new)):
-            continue
+        cells = {cell.strip() for cell in table.columns[channels[column]]} - {"", *there}
+        if not there:
+            word = next((cell for cell in cells if not is_number(cell)), None)
+            if word is None or _answer(place, base, index, word) is None:
+                continue  # numbers; or a slip among numbers, which reading them tells
+        new = sorted(cells)
         _check_number(channels[column], new)
         wanted = [*new, unseen([*new, *there])] if there else new
         answers = [_answer(place, base, index, text) for text in wanted]

@@ -9,6 +9,9 @@ from onnx import TensorProto
 
 from lineside_export.wrapped.writer import Rows, Writer
 
+# How far a float32 probability that is a sum may lie below what it stands for.
+_ROUNDING = 1e-7
+
 
 def same_label(writer: Writer, model: Any, rows: Rows) -> str:
     """The member's."""
@@ -40,13 +43,11 @@ def threshold_label(writer: Writer, model: Any, rows: Rows) -> str:
     else:
         second = writer.scores(member, rows)
         score = second if positive else graph.add("Neg", second)
-    threshold = getattr(model, "best_threshold_", getattr(model, "threshold", "auto"))
-    if threshold == "auto":
-        threshold = 0.5 if by_chance else 0.0
-    # A float32 reaches a float64 threshold if it reaches the float32 that is next above it.
-    nearest = np.float32(threshold)
-    least = nearest if nearest >= threshold else np.nextafter(nearest, np.float32(np.inf))
-    reached = graph.add("GreaterOrEqual", score, graph.constant(np.array([least], np.float32)))
+    stated = getattr(model, "best_threshold_", getattr(model, "threshold", "auto"))
+    threshold = float(stated if stated != "auto" else 0.5 if by_chance else 0.0)
+    # The votes of a forest are often exactly at the threshold, but for what float32 makes of them.
+    threshold -= _ROUNDING if by_chance else 0.0
+    reached = graph.add("GreaterOrEqual", score, graph.constant(np.array([threshold], np.float32)))
     number = graph.add("Cast", reached, to=TensorProto.INT64)
     flat = graph.add("Squeeze", number, graph.constant(np.array([1])))
     return flat if positive else graph.add("Sub", graph.constant(np.array([1])), flat)
@@ -59,7 +60,7 @@ def _positive(model: Any) -> Any:
 
 
 def _only(model: Any) -> Any:
-    return getattr(model, "estimator_", None) or model.estimator
+    return getattr(model, "estimator_", model.estimator)
 
 
 def _shown(writer: Writer, model: Any, rows: Rows) -> Rows:
