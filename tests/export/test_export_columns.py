@@ -66,6 +66,22 @@ MODELS = {
         _forest(),
         True,
     ),
+    "ordinal, unknown is missing": (
+        ColumnTransformer(
+            [("text", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan), TEXTS)],
+            remainder="passthrough",
+        ),
+        _forest(),
+        True,
+    ),
+    "ordinal, boosted as categories": (
+        ColumnTransformer(
+            [("text", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan), TEXTS)],
+            remainder=StandardScaler(),
+        ),
+        HistGradientBoostingClassifier(max_iter=5, categorical_features=[0, 1], random_state=0),
+        True,
+    ),
     "ordinal, no scaler": (
         ColumnTransformer(
             [("text", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=9), TEXTS)],

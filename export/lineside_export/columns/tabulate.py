@@ -57,7 +57,7 @@ def tabulate(step: Any, sources: Sequence[Source], *, flat: bool = False) -> Tab
     for asked, source in zip(answers, sources, strict=True):
         rows = asked.rows
         assert rows is not None
-        moved = (rows != rows[:1]).any(axis=0)
+        moved = _differ(rows, rows[:1]).any(axis=0)
         if (moved & taken).any():
             return None
         taken |= moved
@@ -89,7 +89,7 @@ class _Asked:
         self.refuses: _Refused = set()
         if missing is None:
             self.refuses.add("missing")
-        if unknown is None or (unknown != unknown[:1]).any():
+        if unknown is None or _differ(unknown, unknown[:1]).any():
             self.refuses.add("unknown")
             unknown = None
         self.rows: NDArray[np.float64] | None = None
@@ -97,6 +97,12 @@ class _Asked:
             # What is refused never comes; some row has to stand there.
             ends = [known[:1] if end is None else end[:1] for end in (unknown, missing)]
             self.rows = np.concatenate([ends[0], known, ends[1]])
+
+
+def _differ(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell where numbers are not the same; NaN, which encoders give, is the same as NaN."""
+    differing: NDArray[np.bool_] = (some != others) & ~(np.isnan(some) & np.isnan(others))
+    return differing
 
 
 def _strangers(source: Source) -> Iterator[Any]:
