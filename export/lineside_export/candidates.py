@@ -37,6 +37,8 @@ ORIGINAL = "float32"
 COMPACT = "compact"
 # Other families as a few matrix products: the same answers in less time.
 REWRITTEN = "rewritten"
+# Trees whose leaves are rounded to 256 different numbers, if that is asked for.
+LEAVES = "compact-leaves256"
 EXACT = (ORIGINAL, COMPACT, REWRITTEN)
 
 
@@ -105,7 +107,7 @@ METHODS: dict[str, Method] = {
     "int8-s8s8-pc": _static(Static(signed=True, per_channel=True)),
 }
 # These compute in float32: what a device answers does not depend on how its processor multiplies integers.
-FLOAT_ARITHMETIC = (*EXACT, "int8-weights", "float16-weights")
+FLOAT_ARITHMETIC = (*EXACT, LEAVES, "int8-weights", "float16-weights")
 _NARROW = frozenset(
     {
         onnx.TensorProto.FLOAT16,

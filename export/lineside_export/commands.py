@@ -244,6 +244,11 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
         help="refuse if no version answers one row in this many microseconds here",
     )
     judging.add_argument(
+        "--lossy-trees",
+        action="store_true",
+        help="try trees with at most 256 different leaves, too: smaller, and as far off as the table says",
+    )
+    judging.add_argument(
         "--allow-mismatch",
         action="store_true",
         help="write the bundle although it answers otherwise than the original; its card says so",
@@ -317,6 +322,7 @@ def _export(options: argparse.Namespace) -> int:
             max_latency_us=options.max_latency_us,
         ),
         device=options.device,
+        lossy_trees=options.lossy_trees,
         allow_mismatch=options.allow_mismatch,
         dry_run=options.dry_run,
         sign_key=options.sign_key,

@@ -31,7 +31,7 @@ from lineside_export.signing.keys import load_private_key
 from lineside_export.signing.sign import signer
 from lineside_export.subject import Subject, metric_rows, prepare, truth, unknown_targets
 from lineside_export.verify import Verification, trials
-from lineside_export.writings import Sound, sound, writings
+from lineside_export.writings import Sound, lossy, sound, writings
 
 # Fewer held-back rows than this say little about a loss of half a percent.
 _FEW_ROWS = 100
@@ -77,7 +77,7 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     exact = sound(subject, found, trials(subject, settings.seed), allow=settings.allow_mismatch)
     outputs, verification = exact.outputs, exact.verification
     report("writing it in every way")
-    ways = _ways(exact, subject, settings.device)
+    ways = [*_ways(exact, subject, settings.device), *([lossy(subject)] if settings.lossy_trees else [])]
     report("measuring")
     judged_by = truth(subject)
     measured = measure(ways, outputs, judged_by)

@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     seed: int = 0
     rules: Rules = Rules()
     device: str = "auto"
+    lossy_trees: bool = False
     allow_mismatch: bool = False
     dry_run: bool = False
     sign_key: Path | None = None

@@ -13,13 +13,14 @@ from lineside_agent.model import Model
 from lineside_contract.errors import BundleError, InputError
 from lineside_contract.manifest import Outputs
 from lineside_export import boosters, schema
-from lineside_export.candidates import COMPACT, ORIGINAL, REWRITTEN, Variant
+from lineside_export.candidates import COMPACT, LEAVES, ORIGINAL, REWRITTEN, Variant
 from lineside_export.convert import INPUT, convert
 from lineside_export.convert.sklearn import convert_steps
 from lineside_export.rewrites.graph import rename
 from lineside_export.rewrites.write import write as rewrite
 from lineside_export.subject import Subject
-from lineside_export.trees.extract import node_count
+from lineside_export.trees.extract import extract, node_count
+from lineside_export.trees.lossy import rounded
 from lineside_export.trees.write import taken_apart, write
 from lineside_export.verify import Trials, Verification, refusal, verify
 from lineside_export.wrapped.write import write as write_wrapped
@@ -28,6 +29,7 @@ from lineside_export.wrapped.write import write as write_wrapped
 MOST_NODES = 200_000
 # So many of the user's rows show where readings lie.
 _TYPICAL_ROWS = 1000
+_MOST_LEAVES = 256
 
 
 class Writing(NamedTuple):
@@ -101,6 +103,21 @@ def _compact(subject: Subject) -> Writing | None:
             raise
         return None
     return None if found is None else Writing(Variant(COMPACT, found))
+
+
+def lossy(subject: Subject) -> Variant:
+    """Write trees with at most 256 different leaves; the reason says how far an answer can be off."""
+    trees = extract(taken_apart(subject.coded)[1])
+    if trees is None:
+        return Variant(
+            LEAVES, None, "changes nothing: the model is no tree ensemble that Lineside writes itself"
+        )
+    found = rounded(trees, _MOST_LEAVES)
+    if found is None:
+        return Variant(LEAVES, None, f"changes nothing: there are at most {_MOST_LEAVES} different leaves")
+    prepare = partial(convert_steps, schema=subject.schema)
+    data = write(subject.coded, subject.schema, INPUT, prepare, change=lambda _: found.ensemble)
+    return Variant(LEAVES, data, found.note)
 
 
 def _rewritten(subject: Subject) -> Writing | None:

@@ -65,8 +65,8 @@ class Ensemble(NamedTuple):
 
     average: divide the sums by the number of trees. base: what each sum gets besides. table: if given, a weight is
     the index of a row of it (float32, shape (rows, outputs)), a target is a tree, and the sums are those of
-    the rows. offset: the outlier link's, in scikit-learn's terms. absent: readings from one to the other, both
-    included, are taken for missing ones.
+    the rows; a table of bytes holds steps[0] + steps[1] * byte. offset: the outlier link's, in scikit-learn's terms.
+    absent: readings from one to the other, both included, are taken for missing ones.
     """
 
     nodes: Nodes
@@ -76,7 +76,8 @@ class Ensemble(NamedTuple):
     link: Link
     average: bool = False
     base: NDArray[np.float64] = np.zeros(0)
-    table: NDArray[np.float32] | None = None
+    table: NDArray[np.float32] | NDArray[np.uint8] | None = None
+    steps: tuple[float, float] = (0.0, 1.0)
     categories: tuple[Categorical, ...] = ()
     offset: float = 0.0
     # Whether the trees see their input as float32, as all but histogram gradient boosting do.

@@ -47,19 +47,38 @@ class Steps:
 def link(ensemble: Ensemble, schema: Schema) -> Steps:
     """Return what follows the sums: the graph, and the name that the sums must have in it."""
     steps = Steps()
-    source = _SUMS if ensemble.table is None else _rows_of_table(steps, ensemble.table, ensemble.targets)
+    source = _SUMS if ensemble.table is None else _rows_of_table(steps, ensemble, ensemble.table)
     _LINKS[ensemble.link](steps, source, ensemble, schema)
     return steps
 
 
-def _rows_of_table(steps: Steps, table: NDArray[np.float32], count: int) -> str:
+def _rows_of_table(steps: Steps, ensemble: Ensemble, table: NDArray[Any]) -> str:
     """Every sum is the index of a row of the table; their mean is the answer."""
+    if table.dtype == np.uint8:
+        return _rows_of_bytes(steps, ensemble, table)
+    return _mean(steps, _gathered(steps, table), ensemble.targets, "mean")
+
+
+def _rows_of_bytes(steps: Steps, ensemble: Ensemble, table: NDArray[np.uint8]) -> str:
+    numbers = steps.add("Cast", [_gathered(steps, table)], "votes_as_numbers", to=onnx.TensorProto.FLOAT)
+    mean = _mean(steps, numbers, ensemble.targets, "mean_byte")
+    low, step = (
+        steps.constant(name, np.array(value, np.float32))
+        for name, value in zip(("low", "step"), ensemble.steps, strict=True)
+    )
+    return steps.add("Add", [steps.add("Mul", [mean, step], "mean_above_low"), low], "mean")
+
+
+def _gathered(steps: Steps, table: NDArray[Any]) -> str:
     index = steps.add("Cast", [_SUMS], "leaf", to=onnx.TensorProto.INT32)
-    rows = steps.add("Gather", [steps.constant("leaves", table), index], "votes", axis=0)
+    return steps.add("Gather", [steps.constant("leaves", table), index], "votes", axis=0)
+
+
+def _mean(steps: Steps, rows: str, count: int, name: str) -> str:
     trees = steps.constant("trees", np.array([1]))
     if count == 1:
-        return steps.add("Squeeze", [rows, trees], "mean")
-    return steps.add("ReduceMean", [rows, trees], "mean", keepdims=0)
+        return steps.add("Squeeze", [rows, trees], name)
+    return steps.add("ReduceMean", [rows, trees], name, keepdims=0)
 
 
 def _values(steps: Steps, source: str, ensemble: Ensemble, schema: Schema) -> None:

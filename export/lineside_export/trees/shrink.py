@@ -6,7 +6,7 @@ refuses it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,13 @@ def _missing_by_test(compact: Compact) -> Compact:
 
 def _arranged(compact: Compact) -> Compact:
     """Number the splits so that alike ones are neighbours: as many bytes, of which a zip makes fewer."""
-    keys = [compact.threshold, compact.feature, compact.right.is_leaf, compact.left.is_leaf, compact.above]
+    keys: list[NDArray[Any]] = [
+        compact.threshold,
+        compact.feature,
+        compact.right.is_leaf,
+        compact.left.is_leaf,
+        compact.above,
+    ]
     order = np.lexsort(keys)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))

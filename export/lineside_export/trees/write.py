@@ -29,18 +29,28 @@ _GRAPH, _GRAPH_NODE = 7, 1
 Prepare: TypeAlias = Callable[[Sequence[Any]], onnx.ModelProto]
 
 
-def write(model: Any, schema: Schema, source: str, prepare: Prepare, *, raw: bool = False) -> bytes | None:
+Change: TypeAlias = Callable[[Ensemble], Ensemble]
+
+
+def raw_sums(ensemble: Ensemble) -> Ensemble:
+    """Let the sums of a boosting's leaves be the answer, instead of a label and probabilities."""
+    return ensemble._replace(link="values")
+
+
+def write(
+    model: Any, schema: Schema, source: str, prepare: Prepare, *, change: Change | None = None
+) -> bytes | None:
     """Return a model file whose input is `source`, or None if the last step is no tree ensemble known here.
 
-    Scalers and imputers before the trees go into their thresholds; `prepare` writes any other step. `raw`: give the
-    sums of a boosting's leaves instead of its label and probabilities. Raises whatever `prepare` raises.
+    Scalers and imputers before the trees go into their thresholds; `prepare` writes any other step. `change`
+    makes other trees of the trees. Raises whatever `prepare` raises.
     """
     before, last = taken_apart(model)
     ensemble = extract(last)
     if ensemble is None or schema.features is None:
         return None
-    if raw:
-        ensemble = ensemble._replace(link="values")
+    if change is not None:
+        ensemble = change(ensemble)
     folded = fold_steps(ensemble, before, schema.features)
     if folded is not None:
         return _model(folded, schema, _inputs(source, schema.features), source)

@@ -18,7 +18,7 @@ from lineside_export.convert.sklearn import convert, convert_steps
 from lineside_export.rewrites.graph import Graph, rename
 from lineside_export.rewrites.write import write as rewrite
 from lineside_export.schema import Schema, describe
-from lineside_export.trees.write import taken_apart
+from lineside_export.trees.write import raw_sums, taken_apart
 from lineside_export.trees.write import write as write_trees
 
 Kind: TypeAlias = Literal["label", "probabilities", "scores", "values"]
@@ -207,7 +207,7 @@ def _written(model: Any, schema: Schema, kind: Kind) -> _Written:
     """Write a model that wraps no other: exactly as trees, else as products, else by skl2onnx."""
     prepare = partial(convert_steps, schema=schema)
     raw = kind == "scores"
-    trees = write_trees(model, schema, INPUT, prepare, raw=raw)
+    trees = write_trees(model, schema, INPUT, prepare, change=raw_sums if raw else None)
     second: list[Kind] = ["probabilities" if schema.probabilities else "scores"]
     kinds: list[Kind] = ["values"] if schema.task == "regression" else ["label", *second]
     if trees is not None:
