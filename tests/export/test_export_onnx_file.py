@@ -113,7 +113,9 @@ def test_a_network_becomes_a_bundle_that_answers_as_it_does(vibration) -> None:
     assert {each.version for each in stored.opset_import if each.domain == ""} == {21}
 
 
-@pytest.mark.parametrize(("batch", "opset"), [("rows", 17), (1, 17), (4, 12), ("rows", 22)])
+@pytest.mark.parametrize(
+    ("batch", "opset"), [("rows", 17), (-1, 17), (1, 17), (4, 12), ("rows", 22), ("rows", 24)]
+)
 def test_networks_of_any_opset_and_number_of_rows(tmp_path, monkeypatch, batch, opset) -> None:
     monkeypatch.chdir(tmp_path)
     inputs = SEEN.readings.reshape(-1, 2 * LENGTH)[:30]
@@ -121,6 +123,18 @@ def test_networks_of_any_opset_and_number_of_rows(tmp_path, monkeypatch, batch, 
     expected = run(NETWORK, SEEN.windows[:30])[0]
     assert (found.label == expected.argmax(axis=1)).all()
     np.testing.assert_allclose(found.probabilities, original.probabilities, atol=1e-5)
+
+
+def test_an_opset_that_cannot_be_brought_up_is_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("No Adapter From Version $17 for Conv")
+
+    monkeypatch.setattr("lineside_export.networks.modern.version_converter.convert_version", fails)
+    network = open_network(saved(NETWORK), Meaning(logits=True), LENGTH)
+    assert any("stays at opset 17" in note and "No Adapter" in note for note in network.notes)
+    assert {entry.version for entry in network.graph.opset_import if entry.domain == ""} == {17}
 
 
 FINISHED = [

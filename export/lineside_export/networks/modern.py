@@ -23,8 +23,6 @@ from lineside_export.networks.read import nodes
 
 Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 
-# The newest opset of onnxruntime 1.22, the oldest that a device may have.
-_NEWEST_OPSET = 22
 _BATCH = "rows"
 # Constants that are worth computing beforehand make a network little larger.
 _GROWTH = 1.1
@@ -121,7 +119,7 @@ def _raised(model: onnx.ModelProto, tried: Sample) -> tuple[onnx.ModelProto, str
     """Return the network at the opset that Lineside works with, or as it is with a note."""
     has = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
     wanted = OPSETS[""]
-    if not has or wanted <= has <= _NEWEST_OPSET:
+    if has in (0, wanted):
         return model, ""
     try:
         raised = version_converter.convert_version(model, wanted)
@@ -130,7 +128,7 @@ def _raised(model: onnx.ModelProto, tried: Sample) -> tuple[onnx.ModelProto, str
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if not reason:
         return raised, ""
-    note = f"The network stays at opset {has}, because raising it to {wanted} failed: {reason}"
+    note = f"The network stays at opset {has}, because bringing it to {wanted} failed: {reason}"
     if has > wanted:
         note += f". Devices with an onnxruntime older than {onnxruntime.__version__} may not load it"
     return model, f"{note.rstrip('.')}."

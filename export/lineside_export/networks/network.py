@@ -116,7 +116,7 @@ def _sizes(model: onnx.ModelProto) -> list[int | None]:
             f"The network's input {model.graph.input[0].name} has no axis of rows before the others.",
             hint="Export it so that it takes several inputs at once: (n, features) or (n, channels, length).",
         )
-    return [size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim[1:]]
+    return [size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim[1:]]
 
 
 def _answering(model: onnx.ModelProto, meaning: Meaning) -> tuple[int, int | None]:

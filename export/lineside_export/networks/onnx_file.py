@@ -54,7 +54,7 @@ class Runner:
         kind = model.graph.input[0].type.tensor_type
         self._name = model.graph.input[0].name
         self._dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
-        self._batch = kind.shape.dim[0].dim_value if kind.HasField("shape") and kind.shape.dim else 0
+        self._batch = max(0, kind.shape.dim[0].dim_value) if kind.shape.dim else 0  # some write -1 for any
 
     def __call__(self, rows: NDArray[np.float32]) -> list[NDArray[Any]]:
         """Return the outputs for rows (n, ...). Raises InputError if the network refuses them."""
