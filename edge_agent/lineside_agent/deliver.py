@@ -44,6 +44,7 @@ _SETTLE_RETAINED_S = 5.0
 _SAVE_CURSOR_S = 1.0
 _LONGEST_POLL_S = 1.0
 _MOST_COLLECTORS = 100
+_WARN_EVERY_S = 60.0  # of messages that others sent: they must not fill the disk with our log
 _KIND = attrgetter("kind")
 
 
@@ -88,6 +89,7 @@ class Deliver:
         self._in_flight: dict[int, Entry] = {}
         self._collectors: dict[str, str] = {}  # run by id of those online
         self._save_at = 0.0
+        self._warn_at = 0.0
         self.connected = False
         self.replayed = 0
 
@@ -242,7 +244,13 @@ class Deliver:
             elif payload:
                 self._on_collector(messages.decode(payload, messages.CollectorStatus), retained)
         except InputError as error:
-            log.warning("%s: %s", topic, error)
+            self._warn(f"{topic}: {error}")
+
+    def _warn(self, text: str) -> None:
+        now = self._clock.monotonic()
+        if now >= self._warn_at:
+            self._warn_at = now + _WARN_EVERY_S
+            log.warning("%s More of this kind is not told for %.0f s.", text, _WARN_EVERY_S)
 
     def _on_own_status(self, status: messages.Status, retained: bool) -> None:
         if retained or not self.connected:
@@ -257,7 +265,7 @@ class Deliver:
         if status.state != "online":
             self._collectors.pop(status.collector, None)
         elif len(self._collectors) >= _MOST_COLLECTORS and status.collector not in self._collectors:
-            log.warning("more than %d collectors say that they are there", _MOST_COLLECTORS)
+            self._warn(f"More than {_MOST_COLLECTORS} collectors say that they are there.")
         elif self._collectors.get(status.collector) != status.run:
             self._collectors[status.collector] = status.run
             at = self._clock.monotonic() + (_SETTLE_RETAINED_S if retained else _SETTLE_S)

@@ -407,3 +407,18 @@ def test_rogue_collectors_do_not_fill_the_memory(rig: Rig) -> None:
         rig.broker.receive(COLLECTOR, encode(status))
     rig.run()
     assert len(rig.deliver._collectors) <= 100
+
+
+def test_what_others_send_wrong_does_not_fill_the_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.run()
+    for _ in range(50):
+        rig.broker.receive(ACK, b"rubbish")
+        rig.broker.receive(COLLECTOR, b"{}")
+    rig.run()
+    assert len(caplog.records) == 1
+    assert ACK in caplog.text
+    rig.run_for(61)
+    rig.broker.receive(ACK, b"again")
+    rig.run()
+    assert len(caplog.records) == 2
+    assert len(rig.put()) == 1
