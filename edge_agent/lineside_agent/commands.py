@@ -100,7 +100,7 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
     sensor.add_argument(
         "--sensor",
         metavar="KIND",
-        help="simulated, replay or stdin (default: simulated if it has what the model needs, else stdin)",
+        help="a kind of `lineside sensor list` (default: simulated if it has what the model needs, else stdin)",
     )
     sensor.add_argument("--replay", type=Path, metavar="CSV", help="replay the readings of this file")
     parser.add_argument("--device", metavar="ID", help="the device's id (default: this machine's name)")
