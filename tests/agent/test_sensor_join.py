@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sensor_source import ImpatientClock
 from sensor_sources import Hwmon, SerialPort, Thermal
 
 from lineside_agent.check import Request, check
-from lineside_agent.clock import Signal
+from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.counters import Counters, SensorCounters
+from lineside_agent.encode import Identity
+from lineside_agent.heartbeat import Heartbeats
+from lineside_agent.outbox import Limits, Outbox
 from lineside_agent.reader import Reader
 from lineside_agent.sensors import EndOfReadings, join, open_sensor
 from lineside_agent.sensors.join import Join
 from lineside_agent.settings import Settings, load
 from lineside_contract.errors import InputError, SensorError
 from lineside_contract.manifest import Channel
+from lineside_contract.messages import Heartbeat
 
 S = 10**9
 START = 1_700_000_000
@@ -350,3 +355,32 @@ def test_check_says_which_of_several_sensors_fails(tmp_path: Path) -> None:
         assert sensor.state == state
         assert "cpu: " in sensor.detail
         assert "has no thermal zone" in sensor.detail
+
+
+def test_the_heartbeat_has_a_state_for_each_sensor(tmp_path: Path, stop: Signal) -> None:
+    Hwmon(tmp_path / "board").start()
+    settings = read_settings(tmp_path, TREES.format(gap="missing")).sensors["join"]
+    counters, clock = Counters("join"), SystemClock()
+    reader = Reader(
+        settings,
+        [Channel(name="temp1_c"), Channel(name="cpu_c")],
+        "pass",
+        counters.sensors["join"],
+        clock,
+        stop,
+    )
+    outbox = Outbox(tmp_path / "outbox", Limits(), clock.monotonic)
+    try:
+        reader.open()
+        next_rows(reader)
+        heartbeats = Heartbeats(Identity("pump-1", outbox.boot, "m", "1"), counters, tmp_path, 10.0, clock)
+        told = msgspec.json.decode(heartbeats.next(clock.monotonic(), outbox, 1, 0), type=Heartbeat)
+    finally:
+        reader.close()
+        outbox.close()
+    assert {name: health.state for name, health in told.sensors.items()} == {
+        "join": "ok",
+        "board": "ok",
+        "cpu": "failed",
+    }
+    assert "has no thermal zone" in told.sensors["cpu"].detail
