@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lineside_agent.model import Model
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Candidate, Channel, Manifest, Outputs
-from lineside_export import golden
+from lineside_export import boosters, golden
 from lineside_export.candidates import FLOAT_ARITHMETIC
 from lineside_export.convert import INPUT
 from lineside_export.golden import Golden
@@ -22,6 +22,7 @@ from lineside_export.measure import Measured, Truth
 from lineside_export.networks.network import Network
 from lineside_export.settings import Destination, Settings
 from lineside_export.subject import Subject
+from lineside_export.trees.write import taken_apart
 
 _PACKAGES = ("lineside", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")
 
@@ -69,7 +70,7 @@ def make_manifest(
         candidates=judgement.candidates,
         tolerance=settings.rules.tolerance,
         rows_held_back=len(truth.inputs),
-        made_with=_made_with(),
+        made_with=_made_with() | boosters.made_with(taken_apart(subject.model)[1]),
     )
 
 

@@ -237,6 +237,7 @@ def test_a_library_s_file_becomes_a_bundle(work) -> None:
     manifest = json.loads(result.out)
     assert (manifest["candidate"], manifest["estimator"]) == ("compact", "CatBoost")
     assert [each["name"] for each in manifest["candidates"]] == ["compact"]
+    assert manifest["made_with"]["catboost"] == cat.__version__
 
 
 def test_damaged_files_are_refused_and_crash_nothing(work) -> None:

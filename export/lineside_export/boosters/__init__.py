@@ -6,6 +6,7 @@ file --files--> the library's model --adopt--> a model with scikit-learn's metho
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +50,12 @@ def trees(model: Any) -> Ensemble | None:
     """Return the trees of a model of one of the libraries, or None for any other. Raises InputError."""
     found = library(model)
     return None if found is None else found.ensemble(original(model))
+
+
+def made_with(model: Any) -> dict[str, str]:
+    """Return the library that a model is of, with its version; nothing for any other model."""
+    name = type(original(model)).__module__.partition(".")[0]
+    return {name: str(sys.modules[name].__version__)} if name in LIBRARIES else {}
 
 
 def adopt(model: Any) -> Any:
