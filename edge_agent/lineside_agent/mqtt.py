@@ -14,6 +14,7 @@ connection.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 import socket
@@ -130,6 +131,7 @@ class MqttBroker:
         except OSError as error:
             self.drop()
             raise NotDelivered(f"The broker took nothing: {_reason(error)}.") from error
+        self._acknowledge_at_once(self._client)
         return ids
 
     def poll(self, seconds: float, wake: Signal, *, gather: bool = False) -> list[Happening]:
@@ -208,11 +210,23 @@ class MqttBroker:
                     break
             if client.incoming.left_out > left_out:
                 log.warning("a message of more than %d bytes was sent to us and is left out", _LARGEST_PACKET)
+            self._acknowledge_at_once(client)
         if to_write:
             self._flush(client)
         if now >= self._keep_alive_at:
             self._keep_alive_at = now + _KEEP_ALIVE_CHECK_S
             client.loop_misc()
+
+    def _acknowledge_at_once(self, client: _Client) -> None:
+        """Have the kernel confirm the next bytes that come without its usual delay of 40 ms.
+
+        A broker that leaves Nagle's algorithm on (Mosquitto does) sends the second of several PUBACK packets only
+        when the first is confirmed. The kernel forgets it soon: it is asked again with each write and read.
+        """
+        sock: Any = client.socket()
+        if len(self._unacknowledged) > 1 and sock is not None and hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _flush(self, client: _Client) -> None:
         """Send what waits, as far as the socket takes it: a packet that was cut short first. Raises OSError."""
