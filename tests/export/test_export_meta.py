@@ -27,7 +27,7 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.feature_selection import RFE, RFECV, SelectFromModel
+from sklearn.feature_selection import RFE, RFECV, SelectFromModel, SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RANSACRegressor, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
@@ -225,6 +225,20 @@ def test_several_classes(classes, kind, words) -> None:
 def test_two_classes(binary, kind, words) -> None:
     rows, target = binary
     _agree(TWO_CLASSES[kind].fit(rows, WORDS[target] if words else target), rows)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("kind", ["forest", "categories"])
+def test_trees_behind_chosen_features_see_the_rows_themselves(binary, kind, scaled) -> None:
+    rows, target = binary
+    rows = np.column_stack([np.round(rows * 10), np.arange(len(rows)) % 5]).astype(float)
+    last = _forest()
+    if kind == "categories":
+        last = HistGradientBoostingClassifier(max_iter=5, categorical_features=[2] if not scaled else None)
+    chosen = SelectKBest(lambda _rows, _target: np.array([3, 1, 2, 0, 4.0]), k=3)
+    steps = [StandardScaler(), chosen, last] if scaled else [chosen, last]
+    model = make_pipeline(*steps).fit(rows, target ^ (rows[:, 4] > 2))
+    assert "compact" in _agree(model, rows)
 
 
 @pytest.mark.filterwarnings("ignore")

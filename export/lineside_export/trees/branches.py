@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_export.columns.lookup import Column, LookUp
-from lineside_export.trees.ensemble import Categorical, Ensemble
+from lineside_export.trees.ensemble import Categorical, Ensemble, Nodes
 from lineside_export.trees.fold import Splits, fold, foldable, through
 
 
@@ -18,10 +18,30 @@ def fold_steps(ensemble: Ensemble, steps: Sequence[Any], features: int) -> Ensem
 
     features: how many columns the first of them takes.
     """
+    while steps and _selects(steps[-1]):
+        ensemble, steps = _selected(ensemble, steps[-1].get_support()), steps[:-1]
     if not steps or not hasattr(steps[0], "output_indices_"):
         return fold(ensemble, steps, features)
     behind = fold(ensemble, steps[1:], _width(steps[0]))
     return None if behind is None else fold_branches(behind, steps[0], features)
+
+
+def _selects(step: Any) -> bool:
+    return hasattr(step, "get_support") and type(step).__module__.startswith("sklearn.")
+
+
+def _selected(ensemble: Ensemble, support: NDArray[np.bool_]) -> Ensemble:
+    """Return an ensemble that takes all the features of which some were selected."""
+    chosen, nodes = np.flatnonzero(support), ensemble.nodes
+    # Columns of sides follow the features.
+    places = np.concatenate([chosen, np.arange(len(support), len(support) + _most(nodes) + 1)])
+    feature = np.where(nodes.inner, places[np.where(nodes.inner, nodes.feature, 0)], nodes.feature)
+    categories = tuple(each._replace(feature=int(chosen[each.feature])) for each in ensemble.categories)
+    return ensemble._replace(nodes=nodes._replace(feature=feature), categories=categories)
+
+
+def _most(nodes: Nodes) -> int:
+    return int(nodes.feature.max(initial=0))
 
 
 def fold_branches(ensemble: Ensemble, transformer: Any, features: int) -> Ensemble | None:
