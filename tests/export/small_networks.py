@@ -1,7 +1,8 @@
-"""Networks that are trained here, without a framework for it: filters from the data, and a fitted linear head."""
+"""Networks made here: one trained without a framework (filters from the data, a fitted head), and layers alone."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -105,3 +106,25 @@ def model(nodes, stored, given, result, *, opset: int = 17, kind: int = TensorPr
         [numpy_helper.from_array(value, name) for name, value in stored.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def saved(graph: onnx.ModelProto, name: str = "network.onnx") -> Path:
+    onnx.save(graph, name)
+    return Path(name)
+
+
+def dense(
+    inputs: int, outputs: int, finish: str = "", *, shape=None, kind=TensorProto.FLOAT
+) -> onnx.ModelProto:
+    """One layer with an operator after it; `shape` of an input that it flattens."""
+    generator = np.random.default_rng(3)
+    stored = {"w": generator.normal(size=(inputs, outputs)), "b": generator.normal(size=outputs)}
+    stored = {name: value.astype(helper.tensor_dtype_to_np_dtype(kind)) for name, value in stored.items()}
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("Gemm", ["f", "w", "b"], ["z" if finish else "y"]),
+    ]
+    nodes += [helper.make_node(finish, ["z"], ["y"])] if finish else []
+    graph = model(nodes, stored, ("x", ["n", *(shape or [inputs])]), ("y", ["n", outputs]), kind=kind)
+    graph.graph.output[0].type.tensor_type.elem_type = kind
+    return graph

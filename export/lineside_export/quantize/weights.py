@@ -1,8 +1,9 @@
 """Weights in fewer bits in the file only: onnxruntime makes them float32 again while it loads the model.
 
 The graph says how: Cast, and for int8 a Mul with a scale for each output channel. Both have constant inputs, so
-onnxruntime computes them once and forgets them; the model then runs as the float32 one does. Both are exact or rounded
-as IEEE 754 says, so every processor has the same weights. The usual DequantizeLinear would be kept and computed at every call.
+onnxruntime computes them once and forgets them; the model then runs as the float32 one does. A Cast is exact and a
+product rounded as IEEE 754 says, so every processor has the same weights. The usual DequantizeLinear would be kept and
+computed at every call.
 """
 
 from __future__ import annotations
