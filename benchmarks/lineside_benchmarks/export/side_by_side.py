@@ -27,9 +27,9 @@ EXACT: dict[str, Tool] = {
 }
 HOW = (
     "`original` is scikit-learn, or LightGBM, itself. One thread, medians of calls with rows that change, all"
-    " programs by turns. `skl2onnx` has its opsets pinned and zipmap off, which is faster than its defaults. `wrong` is the"
-    " share of rows, held back and made to hurt (thresholds and their float32 neighbours, extremes), that are not"
-    " answered as the original answers them, within float32's tolerance."
+    " programs by turns. `skl2onnx` has its opsets pinned and zipmap off, which is faster than its defaults."
+    " `wrong` is the share of rows, held back and made to hurt (thresholds and their float32 neighbours, extremes),"
+    " that are not answered as the original answers them, within float32's tolerance."
 )
 
 
