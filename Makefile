@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c requi
 DEMO_READY := $(if $(wildcard .venv/ready-dev),.venv/ready-dev,.venv/ready-demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pi check fix bench docs coverage lock clean mosquitto
+.PHONY: help demo test test-pi check fix bench soak docs coverage lock clean mosquitto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' Makefile
@@ -34,8 +34,15 @@ fix: .venv/ready-dev ## repair what the style check can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev mosquitto ## run the benchmarks
-	$(BIN)/lineside bench all --output benchmarks/results
+bench: .venv/ready-dev mosquitto ## measure everything beside what a user would pick instead, and write docs/benchmarks.md
+	$(BIN)/lineside bench peers install || echo "Going on without what could not be installed." >&2
+	$(BIN)/lineside bench all --output benchmarks/results --update docs/benchmarks.md
+
+# The same day again: make soak SEED=7. All of it in real time: make soak SCALE=1
+SEED ?= 1
+SCALE ?= 0.0167
+soak: .venv/ready-dev mosquitto ## a day of random faults in accelerated time: nothing lost, nothing repeated
+	$(BIN)/lineside bench soak --seed $(SEED) --time-scale $(SCALE) --output benchmarks/results
 
 docs: .venv/ready-dev ## write docs/schema and docs/asyncapi.json from the message types
 	$(BIN)/python -m lineside_contract.schemas docs

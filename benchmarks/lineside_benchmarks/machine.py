@@ -10,6 +10,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from lineside_agent import board
 from lineside_cli.broker import nats_server
 
 _PACKAGES = ("lineside", "numpy", "onnxruntime", "paho-mqtt", "msgspec", "scikit-learn", "skl2onnx")
@@ -21,6 +22,7 @@ def describe(folder: Path) -> dict[str, str]:
         "cpu": f"{_cpu()}, {os.cpu_count()} cores, {platform.machine()}",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB",
         "kernel": f"{platform.system()} {platform.release()}",
+        "governor": board.governor() or "none",
         "file system": _file_system(folder),
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},

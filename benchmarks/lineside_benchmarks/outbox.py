@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from lineside_benchmarks.outage.disk import Disk, may_mount
 from lineside_benchmarks.programs import MEASURED, Program, running
 from lineside_benchmarks.queue_work import QUEUES
-from lineside_benchmarks.table import Cell, Table, middle
+from lineside_benchmarks.table import Cell, Plot, Table, middle
 from lineside_benchmarks.workshop import Workshop
 
 _NAMES = {"outbox": "outbox", "sqlite": "SQLite"}
@@ -52,23 +53,36 @@ def run(workshop: Workshop) -> Table:
     return _table(found, amount)
 
 
+class _Paced(NamedTuple):
+    """A program that puts 100 messages a second, and the disk that it alone writes to, where there can be one."""
+
+    program: Program
+    disk: Disk
+    before: int
+
+
 def _pace(workshop: Workshop, amount: Amount, found: dict[str, dict[str, list[float]]]) -> None:
+    """Count what the process has the kernel write and, as root, what reaches its own block device."""
+    real = may_mount()
     with ExitStack() as stack:
-        programs = {
-            (settled, commit_s, queue): stack.enter_context(
-                running(
-                    _command(queue, "pace", workshop.new_folder(), amount.paced_s, commit_s, settled),
-                    MEASURED,
-                )
-            )
-            for settled in (True, False)
-            for commit_s in (0.1, 1.0)
-            for queue in QUEUES
-        }
-        for (settled, commit_s, queue), program in programs.items():
+        running_: dict[tuple[bool, float, str], _Paced] = {}
+        for settled in (True, False):
+            for commit_s in (0.1, 1.0):
+                for queue in QUEUES:
+                    disk = Disk(workshop.new_folder(), real=real)
+                    stack.callback(disk.close)
+                    before = disk.bytes_written() if real else 0
+                    command = _command(queue, "pace", disk.path, amount.paced_s, commit_s, settled)
+                    program = stack.enter_context(running(command, MEASURED))
+                    running_[settled, commit_s, queue] = _Paced(program, disk, before)
+        for (settled, commit_s, queue), paced in running_.items():
             state = "delivered at once" if settled else "nothing delivered"
-            unit = f"bytes written per payload byte, on disk within {commit_s:g} s, {state}"
-            found.setdefault(unit, {})[queue] = [_answer(program)["amplification"]]
+            unit = f"bytes {{}} per payload byte, on disk within {commit_s:g} s, {state}"
+            answer = _answer(paced.program)
+            found.setdefault(unit.format("written"), {})[queue] = [answer["amplification"]]
+            if real:
+                at_device = (paced.disk.bytes_written() - paced.before) / answer["payload_bytes"]
+                found.setdefault(unit.format("at the block device"), {})[queue] = [at_device]
 
 
 def _command(queue: str, work: str, folder: Path, *arguments: float) -> list[str]:
@@ -96,7 +110,8 @@ def _table(found: dict[str, dict[str, list[float]]], amount: Amount) -> Table:
         how="Payloads of 200 bytes. SQLite: one table, write-ahead log, `synchronous = FULL`, rows deleted"
         " when delivered. Bytes are what the kernel counts for the process (`write_bytes` in"
         f" `/proc/PID/io`) at 100 messages a second for {amount.paced_s:g} s, without the file system's own"
-        " journal. Before opening, the files are put out of the kernel's cache (`posix_fadvise`)."
+        " journal; at the block device (ext4 on a loop device for each, as root) with it. Before opening, the files"
+        " are put out of the kernel's cache (`posix_fadvise`)."
         f" Medians of {amount.rounds} rounds, the bytes of one.",
         columns=["", *(_NAMES[queue] for queue in QUEUES)],
         rows=rows,
@@ -105,4 +120,17 @@ def _table(found: dict[str, dict[str, list[float]]], amount: Amount) -> Table:
             for unit, by_queue in found.items()
             for queue, values in by_queue.items()
         },
+        plots=[
+            Plot(
+                name="outbox",
+                title="Bytes written to flash",
+                unit="for each byte of payload",
+                bars={
+                    f"{unit.partition(', ')[2]}, {_NAMES[queue]}": values[0]
+                    for unit, by_queue in found.items()
+                    if unit.startswith("bytes written")
+                    for queue, values in by_queue.items()
+                },
+            )
+        ],
     )

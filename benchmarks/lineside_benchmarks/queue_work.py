@@ -75,6 +75,7 @@ def pace(kind: str, folder: Path, seconds: float, commit_s: float, settled: bool
     return {
         "written_per_message": written / count,
         "amplification": written / payload_bytes,
+        "payload_bytes": float(payload_bytes),
         "cpu_us": 1e6 * (time.process_time() - cpu) / count,
     }
 

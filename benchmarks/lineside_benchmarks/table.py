@@ -19,6 +19,17 @@ class Target(Struct, frozen=True, kw_only=True):
     met: bool
 
 
+class Plot(Struct, frozen=True, kw_only=True):
+    """What a picture shows: a bar for each of `bars`, or a line through the points (x, y) of each of `lines`."""
+
+    name: str
+    title: str
+    unit: str
+    x_name: str = ""
+    bars: dict[str, float] = {}
+    lines: dict[str, list[tuple[float, float]]] = {}
+
+
 class Table(Struct, frozen=True, kw_only=True):
     """One benchmark's findings; `samples` are the single measurements behind the rows, by the row's name."""
 
@@ -28,6 +39,7 @@ class Table(Struct, frozen=True, kw_only=True):
     rows: list[list[Cell]]
     targets: list[Target] = []
     samples: dict[str, list[float]] = {}
+    plots: list[Plot] = []
 
 
 def percentile(values: Sequence[float], share: float) -> float:

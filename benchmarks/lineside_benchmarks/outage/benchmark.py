@@ -11,17 +11,18 @@ from msgspec.structs import replace
 
 from lineside_benchmarks.counter import write_counting_bundle
 from lineside_benchmarks.outage import faults
-from lineside_benchmarks.outage.run import Result, play
+from lineside_benchmarks.outage.play import Result, play
 from lineside_benchmarks.outage.scenario import Scenario, known, load
 from lineside_benchmarks.outage.systems import SYSTEMS
-from lineside_benchmarks.table import Cell, Table, Target
+from lineside_benchmarks.table import Cell, Plot, Table, Target
 from lineside_benchmarks.workshop import Workshop
+from lineside_contract.errors import InputError, nearest
 
-_TIME_SCALE = 0.1
-_QUICK = ("broker-stopped", "agent-killed")
+_TIME_SCALE = 0.05
+_QUICK = ("agent-killed",)
 _QUICK_SYSTEMS = ("lineside, collector", "tutorial script")
 _QUICK_SCALE = 0.01
-_QUICK_AFTER_S = 3.0
+_QUICK_AFTER_S = 6.0
 _LIVE_S = 1.0
 _COLUMNS = [
     "scenario",
@@ -50,9 +51,22 @@ class Plan(NamedTuple):
 
 def run(workshop: Workshop) -> Table:
     """Run the scenarios that come with Lineside; `quick`: two of them, shortened, with two systems."""
-    if workshop.quick:
-        return play_all(workshop, Plan(_QUICK, _QUICK_SYSTEMS, _QUICK_SCALE))
-    return play_all(workshop, Plan(known(), list(SYSTEMS), _TIME_SCALE))
+    return play_all(workshop, plan(None, None, _TIME_SCALE, quick=workshop.quick))
+
+
+def plan(
+    scenarios: Sequence[str] | None, systems: Sequence[str] | None, time_scale: float, *, quick: bool
+) -> Plan:
+    """Return what to run, where None stands for all. Raises InputError for a system that is none."""
+    for system in systems or ():
+        if system not in SYSTEMS:
+            raise InputError(
+                f"There is no system {system!r}.",
+                hint=nearest(system, SYSTEMS) or f"Known: {'; '.join(SYSTEMS)}.",
+            )
+    if quick:
+        return Plan(scenarios or _QUICK, systems or _QUICK_SYSTEMS, _QUICK_SCALE)
+    return Plan(scenarios or known(), systems or list(SYSTEMS), time_scale)
 
 
 def play_all(workshop: Workshop, plan: Plan) -> Table:
@@ -70,7 +84,7 @@ def play_all(workshop: Workshop, plan: Plan) -> Table:
             continue
         print(f"  {scenario.name} ...", file=sys.stderr, flush=True)
         found[scenario.name] = _play(scenario, plan, folder)
-    return _table(scenarios, found, left_out, plan.time_scale)
+    return table_of(scenarios, found, left_out, plan.time_scale)
 
 
 def _play(scenario: Scenario, plan: Plan, folder: Path) -> dict[str, Result]:
@@ -79,7 +93,7 @@ def _play(scenario: Scenario, plan: Plan, folder: Path) -> dict[str, Result]:
     return play(scenario, plan.systems, place, plan.time_scale)
 
 
-def _table(
+def table_of(
     scenarios: Sequence[Scenario],
     found: dict[str, dict[str, Result]],
     left_out: dict[str, str],
@@ -105,6 +119,7 @@ def _table(
         columns=_COLUMNS,
         rows=[row for row in rows if row],
         targets=_targets(found),
+        plots=_plots(found),
     )
 
 
@@ -114,7 +129,7 @@ it waits for nobody. Each program publishes to one broker (Mosquitto), over one 
 database takes what arrives: Lineside's collector, and for the others `peers/store.py`, which has a persistent
 session and stores every message, repeats as well. Scenarios run at {scale} of their written times
 (`benchmarks/lineside_benchmarks/scenarios/`), while the programs' own time-outs stay as they are; the sensor
-goes on for 40 s after the last fault, and what is not in the database a minute after its end is lost. A program
+goes on for 30 s after the last fault, and what is not in the database a minute after its end is lost. A program
 that ends by itself is started again after a second.
 
 given: readings that count: those of the last 0.3 s before a program is killed on purpose count for nobody, and
@@ -123,6 +138,22 @@ program did not even take, because it was waiting. repeated: rows too many. out 
 one. latest: the longest way of a reading into the database. live: how long 95 % of the readings took at most
 that were made after the program had come back. drain: from the last fault's end until everything from before
 was stored. Memory: the most that the program and what it starts held; disk: the most that its files took."""
+
+
+def _plots(found: dict[str, dict[str, Result]]) -> list[Plot]:
+    return [
+        Plot(
+            name=f"outage-{name}",
+            title=f"Lost: {name}",
+            unit="readings of 100",
+            bars={
+                system: 100 * result.outcome.lost / max(1, result.outcome.given)
+                for system, result in systems.items()
+                if result.outcome is not None
+            },
+        )
+        for name, systems in found.items()
+    ]
 
 
 def _row(scenario: str, system: str, result: Result) -> list[Cell]:

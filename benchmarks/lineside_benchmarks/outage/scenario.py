@@ -55,7 +55,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     faults: list[Fault]
     broker: Literal["mosquitto", "nats-server"] = "mosquitto"
     readings_per_s: Annotated[float, Meta(gt=0, le=10_000)] = 100.0
-    after_s: Seconds = 40.0
+    after_s: Seconds = 30.0
 
 
 class Event(NamedTuple):

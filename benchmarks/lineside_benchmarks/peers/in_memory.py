@@ -5,6 +5,7 @@ python in_memory.py MODEL HOST PORT TOPIC < readings.jsonl
 
 import json
 import sys
+import threading
 import time
 
 import numpy as np
@@ -29,7 +30,7 @@ def main(model: str, host: str, port: int, topic: str) -> None:
         message = {"ts": time.time_ns() // 1_000_000, "value": answer[0].ravel().tolist()[0]}
         last = client.publish(topic, json.dumps(message), qos=1)
     while last is not None and not last.is_published():
-        time.sleep(0.05)
+        threading.Event().wait(0.05)
     client.disconnect()
     client.loop_stop()
 
