@@ -28,7 +28,7 @@ _IN_COLUMNS = 100
 _SHARES = {"bearing": 97, "imbalance": 89, "normal": 83}  # no two payloads alike
 _ROUNDS = 3
 _MESSAGES = {"single": 6_000, "columns": 2_000}
-_QUICK_MESSAGES = {"single": 400, "columns": 40}
+_QUICK_MESSAGES = {"single": 1_000, "columns": 100}
 
 
 class Message(NamedTuple):
