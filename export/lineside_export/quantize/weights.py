@@ -2,8 +2,8 @@
 
 The graph says how: Cast, and for int8 a Mul with a scale for each output channel. Both have constant inputs, so
 onnxruntime computes them once and forgets them; the model then runs as the float32 one does. A Cast is exact and a
-product rounded as IEEE 754 says, so every processor has the same weights. The usual DequantizeLinear would be kept and
-computed at every call.
+product rounded as IEEE 754 says, so every processor has the same weights. The usual DequantizeLinear would be kept
+and computed at every call.
 """
 
 from __future__ import annotations
