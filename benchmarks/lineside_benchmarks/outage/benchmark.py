@@ -42,9 +42,9 @@ _COLUMNS = [
 
 
 class Plan(NamedTuple):
-    """What to run: scenarios by name or file, systems by name, and how much faster than written."""
+    """What to run: scenarios, systems by name, and how much faster than written."""
 
-    scenarios: Sequence[str]
+    scenarios: Sequence[Scenario]
     systems: Sequence[str]
     time_scale: float
 
@@ -57,7 +57,7 @@ def run(workshop: Workshop) -> Table:
 def plan(
     scenarios: Sequence[str] | None, systems: Sequence[str] | None, time_scale: float, *, quick: bool
 ) -> Plan:
-    """Return what to run, where None stands for all. Raises InputError for a system that is none."""
+    """Return what to run, scenarios by name or file, where None stands for all. Raises InputError."""
     for system in systems or ():
         if system not in SYSTEMS:
             raise InputError(
@@ -65,26 +65,24 @@ def plan(
                 hint=nearest(system, SYSTEMS) or f"Known: {'; '.join(SYSTEMS)}.",
             )
     if quick:
-        return Plan(scenarios or _QUICK, systems or _QUICK_SYSTEMS, _QUICK_SCALE)
-    return Plan(scenarios or known(), systems or list(SYSTEMS), time_scale)
+        short = [replace(load(name), after_s=_QUICK_AFTER_S) for name in scenarios or _QUICK]
+        return Plan(short, systems or _QUICK_SYSTEMS, _QUICK_SCALE)
+    return Plan([load(name) for name in scenarios or known()], systems or list(SYSTEMS), time_scale)
 
 
 def play_all(workshop: Workshop, plan: Plan) -> Table:
-    """Run scenarios, one after the other. Raises InputError for one that cannot be read, before anything runs."""
-    scenarios = [load(name) for name in plan.scenarios]
-    if workshop.quick:
-        scenarios = [replace(scenario, after_s=_QUICK_AFTER_S) for scenario in scenarios]
+    """Run scenarios, one after the other."""
     folder = workshop.new_folder()
     write_counting_bundle(folder / "counter.bundle.zip")
     found: dict[str, dict[str, Result]] = {}
     left_out: dict[str, str] = {}
-    for scenario in scenarios:
+    for scenario in plan.scenarios:
         if why := faults.missing({fault.kind for fault in scenario.faults}):
             left_out[scenario.name] = why
             continue
         print(f"  {scenario.name} ...", file=sys.stderr, flush=True)
         found[scenario.name] = _play(scenario, plan, folder)
-    return table_of(scenarios, found, left_out, plan.time_scale)
+    return table_of(plan.scenarios, found, left_out, plan.time_scale)
 
 
 def _play(scenario: Scenario, plan: Plan, folder: Path) -> dict[str, Result]:
