@@ -50,7 +50,10 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside export`."""
     _teach(parser, _EXPORT_EXAMPLES)
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="estimator (skops, or a pickle), or network (ONNX, PyTorch)"
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="estimator (skops, or a pickle), booster (XGBoost, LightGBM, CatBoost) or network (ONNX, PyTorch)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="NAME-VERSION.bundle.zip, or a folder"
