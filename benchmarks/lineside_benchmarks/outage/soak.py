@@ -18,13 +18,12 @@ from lineside_benchmarks.workshop import Workshop
 
 SYSTEMS = ("lineside, collector",)
 _HOUR_S = 3600.0
-# Faults of one kind end before the next of that kind begins; those of different kinds meet as they like. The link
-# has one fault at a time: mending it mends all of it.
+# In a group one fault ends before the next begins; those of different groups meet as they like. Mending the link mends
+# all of it; and what is only in memory because the disk is full is gone with the power, as promised.
 _GROUPS: tuple[tuple[Kind, ...], ...] = (
-    ("agent_killed", "power_cut"),
+    ("agent_killed", "power_cut", "disk_full"),
     ("broker_stopped", "broker_killed"),
     ("collector_stopped",),
-    ("disk_full",),
     ("link_cut", "link_delay", "link_loss"),
 )
 _AMOUNTS: dict[Kind, tuple[float, float]] = {"link_delay": (0.05, 0.5), "link_loss": (0.05, 0.4)}
