@@ -22,6 +22,7 @@ from lineside_export.subject import Subject
 from lineside_export.trees.extract import extract, node_count
 from lineside_export.trees.lossy import rounded
 from lineside_export.trees.write import taken_apart, write
+from lineside_export.unwritable import Unwritable
 from lineside_export.verify import Trials, Verification, refusal, verify
 from lineside_export.wrapped.write import write as write_wrapped
 
@@ -83,7 +84,7 @@ def _joined(subject: Subject) -> Writing | None:
     """Write a model that wraps others; None if it does not, or if only skl2onnx can."""
     try:
         found = write_wrapped(subject.coded, subject.schema, INPUT, len(subject.targets))
-    except (InputError, NotImplementedError) as error:
+    except (InputError, Unwritable) as error:
         try:
             convert(subject.coded, subject.schema)
         except InputError:

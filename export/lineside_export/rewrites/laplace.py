@@ -19,6 +19,7 @@ from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.kernels import Behind
 from lineside_export.rewrites.processes import known, term
 from lineside_export.schema import Schema
+from lineside_export.unwritable import Unwritable
 
 
 def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -> bool:
@@ -55,7 +56,7 @@ def _part(part: Any, front: Front, graph: Graph, rows: str) -> tuple[str, str]:
     training = np.asarray(part.X_train_, np.float64)
     found = term(part.kernel_, graph, rows, Behind(front, training))
     if found.values is None:
-        raise NotImplementedError("a constant kernel alone")
+        raise Unwritable("a constant kernel alone")
     slope = (part.y_train_ - part.pi_)[:, None]
     latent = graph.product(found.values, found.factor * slope)
     root = np.linalg.solve(part.L_, np.diag(part.W_sr_)) * found.factor

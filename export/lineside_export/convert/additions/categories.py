@@ -9,17 +9,18 @@ import onnx
 from numpy.typing import NDArray
 
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 _UNKNOWN = 0.5
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
-    """Write a OneHotEncoder, OrdinalEncoder or TargetEncoder of numbers; texts raise NotImplementedError.
+    """Write a OneHotEncoder, OrdinalEncoder or TargetEncoder of numbers; texts raise Unwritable.
 
     Where the encoder raises for an unknown category, the answer is not a number.
     """
     if any(known.dtype.kind not in "fiub" for known in step.categories_):
-        raise NotImplementedError(f"{type(step).__name__} knows texts, which are no readings here")
+        raise Unwritable(f"{type(step).__name__} knows texts, which are no readings here")
     categories = [np.asarray(known, np.float64) for known in step.categories_]
     common = np.array([known[0] for known in categories])
     found = []

@@ -9,6 +9,7 @@ import numpy as np
 from lineside_export.convert.additions.solve import solve
 from lineside_export.rewrites.front import Array
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 # Each further atom solves a larger system, node by node.
 _MOST_ATOMS = 12
@@ -18,7 +19,7 @@ def write(step: Any, graph: Graph, source: str) -> str:
     """Write a SparseCoder or DictionaryLearning that finds its codes by pursuit or by a threshold; in float64."""
     algorithm = step.transform_algorithm
     if algorithm not in _ALGORITHMS:
-        raise NotImplementedError(
+        raise Unwritable(
             f"{type(step).__name__} finds its codes by {algorithm}, which iterates until it converges; "
             "transform_algorithm='omp' or 'threshold' can be exported"
         )
@@ -50,7 +51,7 @@ def _pursuit(step: Any, graph: Graph, rows: str, atoms: Array) -> str:
     wanted = step.transform_n_nonzero_coefs
     count = min(max(atoms.shape[1] // 10, 1), len(atoms)) if wanted is None else int(wanted)
     if count > _MOST_ATOMS:
-        raise NotImplementedError(
+        raise Unwritable(
             f"{type(step).__name__} takes {count} atoms a row; at most {_MOST_ATOMS} are written"
         )
     likeness = graph.product(rows, atoms.T)

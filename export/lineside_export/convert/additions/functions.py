@@ -8,6 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 # numpy's name, and the operators that compute it one after the other, some with a number.
 _FUNCTIONS: dict[str, tuple[tuple[str, float | None], ...]] = {
@@ -37,24 +38,22 @@ _FUNCTIONS: dict[str, tuple[tuple[str, float | None], ...]] = {
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
-    """Write a FunctionTransformer. Raises NotImplementedError for a function that ONNX does not have."""
+    """Write a FunctionTransformer. Raises Unwritable for a function that ONNX does not have."""
     if step.func is None:
         return graph.add("Identity", source)
     if step.kw_args:
-        raise NotImplementedError(
-            "the function of a FunctionTransformer has arguments, which ONNX does not have"
-        )
+        raise Unwritable("the function of a FunctionTransformer has arguments, which ONNX does not have")
     return write_function(step.func, graph, source)
 
 
 def write_function(function: Any, graph: Graph, source: str) -> str:
-    """Write one of numpy's functions. Raises NotImplementedError if there are no such operators.
+    """Write one of numpy's functions. Raises Unwritable if there are no such operators.
 
     In float64, as numpy computes it: log1p and expm1 of small numbers would lose their digits.
     """
     name = getattr(function, "__name__", "")
     if name not in _FUNCTIONS or function is not getattr(np, name):
-        raise NotImplementedError(
+        raise Unwritable(
             f"the function {name or type(function).__name__} of a FunctionTransformer is code, which no bundle "
             f"carries; use a transformer of scikit-learn, or one of numpy's {', '.join(sorted(_FUNCTIONS))}"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.kernels import NAMES, Behind, Kernel
+from lineside_export.unwritable import Unwritable
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
@@ -46,7 +47,7 @@ def projection(step: Any) -> Any:
 def _kernel(step: Any, rows: Any, gamma: float | None) -> tuple[Kernel, Behind]:
     name = type(step).__name__
     if step.kernel not in NAMES or not isinstance(rows, np.ndarray):
-        raise NotImplementedError(f"{name}'s kernel {step.kernel} is no function of a product")
+        raise Unwritable(f"{name}'s kernel {step.kernel} is no function of a product")
     rows = rows.astype(np.float64)
     gamma = 1 / rows.shape[1] if gamma is None else gamma
     degree = 3 if step.degree is None else step.degree

@@ -11,15 +11,14 @@ from lineside_export.convert.additions.solve import solve
 from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.neighbours import nearest
+from lineside_export.unwritable import Unwritable
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
     """Write an Isomap or LocallyLinearEmbedding, for a number of Euclidean neighbours; in float64."""
     nbrs = step.nbrs_
     if step.n_neighbors is None or nbrs.effective_metric_ != "euclidean":
-        raise NotImplementedError(
-            f"{type(step).__name__} is written for a number of Euclidean neighbours only"
-        )
+        raise Unwritable(f"{type(step).__name__} is written for a number of Euclidean neighbours only")
     graph.kind = np.dtype(np.float64)
     front, middle = fold([], step.n_features_in_)[1].around(nbrs._fit_X.mean(axis=0))
     rows = nbrs._fit_X - middle

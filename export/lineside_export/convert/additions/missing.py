@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
@@ -18,7 +19,7 @@ def write(step: Any, graph: Graph, source: str) -> str:
     try:
         statistics = np.asarray(step.statistics_, np.float64)
     except (TypeError, ValueError) as error:
-        raise NotImplementedError("SimpleImputer fills in something that is no number") from error
+        raise Unwritable("SimpleImputer fills in something that is no number") from error
     filled = graph.add("Where", missing, graph.constant(statistics), source)
     if not step.keep_empty_features and np.isnan(statistics).any():
         there = np.flatnonzero(~np.isnan(statistics))
@@ -32,7 +33,7 @@ def marked_missing(step: Any, graph: Graph, source: str) -> str:
     """Return where the readings are what an imputer takes for missing, bool (n, features)."""
     marker = step.missing_values
     if marker is None or not isinstance(marker, int | float | np.number):
-        raise NotImplementedError(f"{type(step).__name__} looks for {marker!r}, which no reading is")
+        raise Unwritable(f"{type(step).__name__} looks for {marker!r}, which no reading is")
     if np.isnan(marker):
         return graph.add("IsNaN", source)
     return graph.add("Equal", source, graph.constant(np.array(float(marker))))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lineside_export.convert.additions.missing import indicators, marked_missing
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 # More than any squared distance of float32: what has nothing in common with a row is this far.
 _FAR = 1e300
@@ -26,9 +27,9 @@ class _Rows(NamedTuple):
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
-    """Write a KNNImputer. Raises NotImplementedError for distances or weights of the user's own."""
+    """Write a KNNImputer. Raises Unwritable for distances or weights of the user's own."""
     if step.metric != "nan_euclidean" or step.weights not in ("uniform", "distance"):
-        raise NotImplementedError("KNNImputer has distances or weights of the user's own")
+        raise Unwritable("KNNImputer has distances or weights of the user's own")
     missing = marked_missing(step, graph, source)
     graph.kind = np.dtype(np.float64)
     wide = graph.enter(source)

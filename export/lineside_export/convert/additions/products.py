@@ -8,6 +8,7 @@ import numpy as np
 
 from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
@@ -17,7 +18,7 @@ def write(step: Any, graph: Graph, source: str) -> str:
     if not kept:
         return front.write(graph, source)
     if other is None:
-        raise NotImplementedError(f"this {type(step).__name__} is no linear map")
+        raise Unwritable(f"this {type(step).__name__} is no linear map")
     return other(step, graph, source)
 
 
@@ -30,9 +31,7 @@ def _groups(step: Any, graph: Graph, source: str) -> str:
     """The largest or smallest of groups of features; the smaller groups repeat one."""
     operators = {np.max: "ReduceMax", np.min: "ReduceMin"}
     if step.pooling_func not in operators:
-        raise NotImplementedError(
-            "FeatureAgglomeration's pooling_func is neither the mean, maximum nor minimum"
-        )
+        raise Unwritable("FeatureAgglomeration's pooling_func is neither the mean, maximum nor minimum")
     members = [np.flatnonzero(step.labels_ == group) for group in range(step.n_clusters_)]
     width = max(map(len, members))
     table = np.array([np.resize(each, width) for each in members])

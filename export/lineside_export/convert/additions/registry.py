@@ -22,9 +22,10 @@ from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.write import FAMILIES, Family
 from lineside_export.schema import Schema, describe
+from lineside_export.unwritable import Unwritable
 
 # By the file in this folder that writes them, transformers by scikit-learn's module. A file's
-# `write(step, graph, source)` returns the name of the result, float32 (n, columns), and raises NotImplementedError,
+# `write(step, graph, source)` returns the name of the result, float32 (n, columns), and raises Unwritable,
 # with the reason, for parameters that it does not know.
 _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
     "products": {
@@ -131,8 +132,8 @@ def _alias(kind: type) -> str:
 
 
 def _refusal(reason: str) -> Callable[[Any], None]:
-    def refuse(operator: Any) -> None:
-        raise NotImplementedError(reason)
+    def refuse(_operator: Any) -> None:
+        raise Unwritable(reason)
 
     return refuse
 
@@ -208,7 +209,7 @@ def _model(scope: Any, operator: Any, container: Any) -> None:
     family: Family = importlib.import_module(f"lineside_export.rewrites.{FAMILIES[type(model).__name__]}")
     graph, source = _graph(scope), "lineside_rows"  # a name that no output of the graph has
     if not family.write(model, fold([], schema.features or 1)[1], graph, source, schema):
-        raise NotImplementedError(f"this {type(model).__name__} has parameters that Lineside does not write")
+        raise Unwritable(f"this {type(model).__name__} has parameters that Lineside does not write")
     for own, output in zip([each.name for each in graph.proto.output], operator.outputs, strict=True):
         graph.rename(own, output.full_name)
     graph.rename(source, operator.inputs[0].full_name)

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 
 class _Pieces(NamedTuple):
@@ -23,7 +24,7 @@ class _Pieces(NamedTuple):
 def write(step: Any, graph: Graph, source: str) -> str:
     """Write a SplineTransformer, whatever its extrapolation; with "error" what lies outside is not a number."""
     if getattr(step, "handle_missing", "error") != "error":
-        raise NotImplementedError("SplineTransformer(handle_missing=...) is not written")
+        raise Unwritable("SplineTransformer(handle_missing=...) is not written")
     graph.kind = np.dtype(np.float64)
     rows = graph.enter(source)
     found = []

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.kernels import Behind
+from lineside_export.unwritable import Unwritable
 
 _CENTRES = ("cluster_centers_", "subcluster_centers_")
 _PROJECTED = frozenset({"CCA", "LinearDiscriminantAnalysis", "PLSCanonical", "PLSRegression"})
@@ -52,7 +53,7 @@ def write(step: Any, graph: Graph, source: str) -> str:
     if centres is None:
         kept, front = fold([model], model.n_features_in_)
         if kept:
-            raise NotImplementedError(f"the transform of this {type(model).__name__} is not written")
+            raise Unwritable(f"the transform of this {type(model).__name__} is not written")
         return front.write(graph, source)
     graph.kind = np.dtype(np.float64)
     behind = Behind(fold([], model.n_features_in_)[1], np.asarray(centres, np.float64))

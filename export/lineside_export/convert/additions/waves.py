@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lineside_export.rewrites.graph import Graph
+from lineside_export.unwritable import Unwritable
 
 
 def write(step: Any, graph: Graph, source: str) -> str:
@@ -74,7 +75,7 @@ def _sketch(step: Any, graph: Graph, source: str) -> str:
         )
         spectrum = factor if spectrum is None else _multiplied(graph, spectrum, factor)
     if spectrum is None:
-        raise NotImplementedError("a PolynomialCountSketch without a degree")
+        raise Unwritable("a PolynomialCountSketch without a degree")
     back = fourier.conj() / count
     real = graph.product(spectrum[0], back.real)
     return graph.add("Sub", real, graph.product(spectrum[1], back.imag))
