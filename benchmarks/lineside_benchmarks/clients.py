@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from lineside_benchmarks.brokers import BROKERS
 from lineside_benchmarks.peers.install import installed
 from lineside_benchmarks.peers.publish import payloads
 from lineside_benchmarks.programs import MEASURED, PEERS, Cost, running
@@ -33,7 +32,7 @@ def run(workshop: Workshop) -> Table:
     found: dict[tuple[str, str], list[Rate]] = {}
     many = _QUICK_MANY if workshop.quick else _MANY
     clients, missing = _clients(workshop)
-    for broker, start in BROKERS.items():
+    for broker, start in workshop.brokers.items():
         with start(workshop.new_folder()) as port:
             for _ in range(_QUICK_ROUNDS if workshop.quick else _ROUNDS):
                 for name, publish in clients.items():

@@ -7,7 +7,6 @@ import subprocess
 import time
 from typing import NamedTuple
 
-from lineside_benchmarks.brokers import BROKERS
 from lineside_benchmarks.programs import HANDWRITTEN, LINESIDE, MEASURED, OTHERS, Program, running
 from lineside_benchmarks.subscriber import Subscriber
 from lineside_benchmarks.table import Cell, Plot, Table, Target, middle, percentile
@@ -33,7 +32,7 @@ class Subject(NamedTuple):
 def run(workshop: Workshop) -> Table:
     """Give the programs readings by turns, and time each until its prediction arrives."""
     found: dict[str, dict[str, list[float]]] = {}
-    for broker, start in BROKERS.items():
+    for broker, start in workshop.brokers.items():
         with start(workshop.new_folder()) as port:
             found[broker] = _measure(workshop, port)
             found[broker] |= _measure_collector(workshop, port)

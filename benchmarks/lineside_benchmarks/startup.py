@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-from lineside_benchmarks.brokers import BROKERS
 from lineside_benchmarks.footprint import FLOOR, subjects
 from lineside_benchmarks.programs import MEASURED, running
 from lineside_benchmarks.subscriber import Subscriber
@@ -19,7 +18,7 @@ _MOST_MS = 100.0
 def run(workshop: Workshop) -> Table:
     """Start each program again and again, in turns, with both models and both brokers."""
     found: dict[tuple[str, str, str], list[float]] = {}
-    for broker, start in BROKERS.items():
+    for broker, start in workshop.brokers.items():
         with start(workshop.new_folder()) as port, Subscriber(port, "lineside/v1/#") as subscriber:
             for number in range((_QUICK_SPAWNS if workshop.quick else _SPAWNS) + 1):
                 for model in _MODELS:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 from lineside_benchmarks import machine
 from lineside_benchmarks.programs import OTHERS, use_bytecode_cache
@@ -39,6 +40,8 @@ def measure_with(benchmarks: Mapping[str, Callable[[Workshop], Table]], *, quick
         workshop = Workshop(folder, quick=quick)
         for benchmark, run in benchmarks.items():
             print(f"{benchmark} ...", file=sys.stderr, flush=True)
+            started = monotonic()
             tables[benchmark] = run(workshop)
+            print(f"{benchmark}: {monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     found["load average after"] = " ".join(f"{load:.2f}" for load in os.getloadavg())
     return Report(time=time, quick=quick, machine=found, tables=tables)

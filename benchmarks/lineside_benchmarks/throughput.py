@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from lineside_benchmarks.brokers import BROKERS
 from lineside_benchmarks.programs import HANDWRITTEN, LINESIDE, MEASURED, OTHERS, Cost, Failed, running
 from lineside_benchmarks.table import Cell, Table, Target, middle
 from lineside_benchmarks.workshop import SITE, TOPIC, Workshop
@@ -50,7 +49,7 @@ class Subject(NamedTuple):
 def run(workshop: Workshop) -> Table:
     """Measure every way to deliver with both brokers, in turns."""
     found: dict[tuple[str, str, str], list[Rate]] = {}
-    for broker, start in BROKERS.items():
+    for broker, start in workshop.brokers.items():
         with ExitStack() as stack:
             port = stack.enter_context(start(workshop.new_folder()))
             subjects = [_by_hand(workshop, port), *_agents(workshop, port, "broker")]

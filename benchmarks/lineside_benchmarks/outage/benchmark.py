@@ -22,7 +22,7 @@ _TIME_SCALE = 0.05
 _QUICK = ("agent-killed",)
 _QUICK_SYSTEMS = ("lineside, collector", "tutorial script")
 _QUICK_SCALE = 0.01
-_QUICK_AFTER_S = 6.0
+_QUICK_AFTER_S = 4.0
 _LIVE_S = 1.0
 _COLUMNS = [
     "scenario",

@@ -18,8 +18,8 @@ from lineside_benchmarks.workshop import Workshop
 
 SYSTEMS = ("lineside, collector",)
 _HOUR_S = 3600.0
-# In a group one fault ends before the next begins; those of different groups meet as they like. Mending the link mends
-# all of it; and what is only in memory because the disk is full is gone with the power, as promised.
+# In a group one fault ends before the next begins; those of different groups meet as they like. Mending the link
+# mends all of it; and what is only in memory because the disk is full is gone with the power, as promised.
 _GROUPS: tuple[tuple[Kind, ...], ...] = (
     ("agent_killed", "power_cut", "disk_full"),
     ("broker_stopped", "broker_killed"),
