@@ -45,6 +45,10 @@ class Disk:
         """Give the room back."""
         self._ballast.unlink(missing_ok=True)
 
+    def sync(self) -> None:
+        """Let what was written so far survive a power cut: what was installed has been there for long."""
+        _run("sync", "--file-system", str(self.path))
+
     def freeze(self) -> None:
         """Remember what the device holds at this moment."""
         shutil.copyfile(self._image, self._image.with_suffix(".cut"))

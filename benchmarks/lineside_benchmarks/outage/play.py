@@ -98,6 +98,7 @@ def _first_word(site: Site, device: Device) -> str:
         number -= 1
         device.pipe.give(number)
         time.sleep(0.05)
+    device.disk.sync()
     return ""
 
 
