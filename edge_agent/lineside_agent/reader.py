@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
-from lineside_agent.sensors.sensor import Choosing, Composed
+from lineside_agent.sensors.sensor import Choosing, Composed, News
 from lineside_agent.sensors.texts import refused, translate
 from lineside_agent.settings import NonFinite, SensorSettings
 from lineside_agent.windows import finite_rows, select_channels
 from lineside_contract.errors import BadReading, InputError, SensorError
 from lineside_contract.manifest import Channel
-from lineside_contract.messages import EventKind
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
-
-
-class News(NamedTuple):
-    """Something about the sensor that the fleet should know."""
-
-    event: EventKind
-    detail: str
 
 
 class Reader:
@@ -58,6 +49,7 @@ class Reader:
         self._pause_s = 0.0
         self._pause_until = 0.0
         self._news: list[News] = []
+        self._gap = False
 
     def open(self) -> None:
         """Try to open the sensor. Raises InputError if its settings or channels can never work."""
@@ -99,8 +91,13 @@ class Reader:
         """Return what happened to the sensor since the last call."""
         news, self._news = self._news, []
         if self._composed is not None:
-            news += [News(*each) for each in self._composed.take_news()]
+            news += self._composed.take_news()
         return news
+
+    def take_gap(self) -> bool:
+        """Return whether what was read last does not follow on what was read before: in between it had failed."""
+        gap, self._gap = self._gap, False
+        return (self._composed is not None and self._composed.take_gap()) or gap
 
     def close(self) -> None:
         """Close the sensor."""
@@ -168,6 +165,7 @@ class Reader:
     def _fail(self, error: SensorError) -> None:
         """Tell of the failure, and open the sensor anew after a pause: nothing of the last one lingers."""
         self.close()
+        self._gap = True
         counters = self._counters
         counters.failures += 1
         if counters.state != "failed":

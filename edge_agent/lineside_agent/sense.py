@@ -59,7 +59,8 @@ class Sense:
             self.tell("sensor_ended", str(end), sensor=self._sensor)
             return False
         for news in self._reader.take_news():
-            self.tell(news.event, news.detail, sensor=self._sensor)
+            self.tell(news.event, news.detail, sensor=news.sensor or self._sensor)
+        if self._reader.take_gap():
             # A window that spans an outage would be one that the machine never showed.
             self._windows.clear()
         if block is not None:

@@ -94,6 +94,8 @@ def test_a_failing_sensor_is_told_once_retried_with_growing_pauses_and_its_recov
     assert rig.counters.failures == 9
     assert rig.reader.read() is not None
     assert [news.event for news in rig.reader.take_news()] == ["sensor_recovered"]
+    assert rig.reader.take_gap()
+    assert not rig.reader.take_gap()
     assert rig.counters.state == "ok"
 
 
@@ -113,6 +115,7 @@ def test_a_malformed_reading_costs_that_reading_and_no_time(monkeypatch: pytest.
     assert rig.clock.monotonic() == began
     assert rig.counters.failures == 1
     assert rig.reader.take_news() == []
+    assert not rig.reader.take_gap()
 
 
 def test_missing_channels_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from lineside_agent.counters import Counters
 from lineside_agent.encode import Code, Encoder, Identity
 from lineside_agent.model import Model
 from lineside_agent.outbox import Limits, Outbox, Position
-from lineside_agent.reader import News
 from lineside_agent.segment import Entry
 from lineside_agent.sense import Sense
 from lineside_agent.sensors import Block, EndOfReadings
+from lineside_agent.sensors.sensor import News
 from lineside_agent.windows import Windows
 from lineside_contract.manifest import Channel, Manifest, Outputs
 from lineside_contract.messages import Event, Prediction, decode
@@ -54,6 +54,7 @@ class ScriptedReader:
     def __init__(self, *script: Any) -> None:
         self.script = list(script)
         self.news: list[News] = []
+        self.gap = False
 
     def read(self) -> Block | None:
         step = self.script.pop(0)
@@ -61,6 +62,7 @@ class ScriptedReader:
             raise step
         if isinstance(step, News):
             self.news.append(step)
+            self.gap = step.sensor is None
             return None
         values = np.array(step, np.float32).reshape(-1, 1)
         return Block(np.arange(len(values), dtype=np.int64) * 1_000_000, values)
@@ -68,6 +70,10 @@ class ScriptedReader:
     def take_news(self) -> list[News]:
         news, self.news = self.news, []
         return news
+
+    def take_gap(self) -> bool:
+        gap, self.gap = self.gap, False
+        return gap
 
 
 class Rig:
@@ -118,6 +124,14 @@ def test_no_window_spans_an_outage_of_the_sensor(tmp_path: Path, model: Model) -
     assert rig.values() == [3, 30]
     assert [event.event for event in rig.events()] == ["sensor_failed"]
     assert [entry.seq for entry in rig.offered] == [0, 1, 2]  # events are numbered with the predictions
+
+
+def test_a_part_that_fails_is_named_and_breaks_no_window_if_rows_go_on(tmp_path: Path, model: Model) -> None:
+    rig = Rig(tmp_path, model, [1, 2], News("sensor_failed", "The line is dead.", "press"), [10, 20])
+    for _ in range(3):
+        rig.sense.sense_once()
+    assert rig.values() == [3, 12, 30]
+    assert [(event.event, event.sensor) for event in rig.events()] == [("sensor_failed", "press")]
 
 
 def test_the_end_of_a_recording_is_told(tmp_path: Path, model: Model) -> None:

@@ -169,7 +169,10 @@ def test_a_variable_of_something_else_is_left_alone(tmp_path: Path) -> None:
         ),
         ("[sensors.main]\nbearing = { balls = 1 }", "a bearing needs 3 balls or more"),
         ('[sensors.main]\nkind = "simulatd"', "Did you mean 'simulated'?"),
-        ('[sensors.other]\nkind = "simulated"', "has 2 sensors; an agent has exactly one, unless it joins several."),
+        (
+            '[sensors.other]\nkind = "simulated"',
+            "has 2 sensors; an agent has exactly one, unless it joins several.",
+        ),
         ('site = "a/b"', "agent.toml: site: the site 'a/b' cannot be part of a topic."),
         ("site = 1", "agent.toml: site: Expected str, got int."),
     ],

@@ -96,8 +96,8 @@ def show(order: Order, stop: Signal) -> int:
             while not stop.raised and not (order.readings and ranges.count >= order.readings):
                 block = _read(sensor.read)
                 if isinstance(sensor, Composed):
-                    for event, detail in sensor.take_news():
-                        print(f"{event}: {detail}", file=sys.stderr)
+                    for news in sensor.take_news():
+                        print(f"{news.event}: {news.sensor}: {news.detail}", file=sys.stderr)
                 left = order.readings - ranges.count if order.readings else len(block.timestamps)
                 if len(block.timestamps):
                     block = Block(block.timestamps[:left], block.values[:left])

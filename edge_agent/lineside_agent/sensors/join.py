@@ -17,11 +17,11 @@ from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
 from lineside_agent.sensors import resample
 from lineside_agent.sensors.part import Part
-from lineside_agent.sensors.sensor import Block, EndOfReadings
-from lineside_agent.settings import JoinedSensors, JoinSettings
+from lineside_agent.sensors.runs import Runs
+from lineside_agent.sensors.sensor import Block, EndOfReadings, News
+from lineside_agent.settings import JoinedSensors
 from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError, LinesideError, SensorError
-from lineside_contract.messages import EventKind
 
 _OPENING_S = 5.0
 _LOOK_UP_S = 1.0  # how often somebody who waits says so
@@ -46,7 +46,10 @@ class Join:
         self._codes: Mapping[str, Codes] = {}
         self._resampler: resample.Resampler | None = None
         self._order: list[int] | None = None
-        self._news: list[tuple[EventKind, str]] = []
+        self._news: list[News] = []
+        rate = _exact(settings.rules.rate_hz)
+        self._runs = Runs(round(10**9 / rate))
+        self._resampling = resample.Rules(rate, round(settings.rules.max_gap_s * 1e9), settings.rules.gap)
         self._stalled_at: float | None = None
         self._out_of_step: set[int] = set()
         self._closed = False
@@ -89,8 +92,8 @@ class Join:
             self._arrived.clear()
             self._take_in(resampler)
             now = self._clock.monotonic()
-            rows = resampler.take(self._awaited(now))
-            if len(rows.timestamps):
+            self._runs.add(resampler.take(self._awaited(now)))
+            if (rows := self._runs.take()) is not None:
                 return self._ordered(rows)
             if self._news:
                 break
@@ -100,10 +103,14 @@ class Join:
             self._wait(now)
         return resampler.nothing()
 
-    def take_news(self) -> list[tuple[EventKind, str]]:
-        """Return what happened to the parts since the last call, each with the part's name."""
+    def take_news(self) -> list[News]:
+        """Return what happened to the parts since the last call."""
         news, self._news = self._news, []
         return news
+
+    def take_gap(self) -> bool:
+        """Return whether rows were left out between the block that was read last and the one before it."""
+        return self._runs.take_gap()
 
     def close(self) -> None:
         """End the parts. May be called twice."""
@@ -153,7 +160,7 @@ class Join:
                 shapes.append(resample.Part(part.settings.method, len(wanted)))
                 part.begin(wanted)
         self._order = [given.index(channel) for channel in channels]
-        self._resampler = resample.Resampler(shapes, _rules(self._rules))
+        self._resampler = resample.Resampler(shapes, self._resampling)
         return self._resampler
 
     def _take_in(self, resampler: resample.Resampler) -> None:
@@ -162,8 +169,7 @@ class Join:
             while resampler.ahead(number) < _MOST_AHEAD and (block := part.take()) is not None:
                 resampler.push(number, block)
             blocked |= part.full
-            for event, detail in part.take_news():
-                self._news.append((event, f"{part.name}: {detail}" if detail else f"{part.name}."))
+            self._news += [news._replace(sensor=part.name) for news in part.take_news()]
         self._watch_step(resampler, blocked)
 
     def _watch_step(self, resampler: resample.Resampler, blocked: bool) -> None:
@@ -172,7 +178,7 @@ class Join:
         tolerated = max(newest) - round(self._rules.max_gap_s * 1e9)
         for number in [number for number in self._out_of_step if newest[number] >= tolerated]:
             self._out_of_step.discard(number)
-            self._news.append(("sensor_recovered", f"{self._active[number].name} is in step again."))
+            self._news.append(News("sensor_recovered", "It is in step again.", self._active[number].name))
         if not blocked:
             self._stalled_at = None
             return
@@ -184,10 +190,9 @@ class Join:
             if newest[number] < tolerated and number not in self._out_of_step:
                 self._out_of_step.add(number)
                 behind = (max(newest) - newest[number]) / 1e9
-                detail = f"{part.name}: its readings are {behind:.0f} s older than those of the others."
-                self._news.append(
-                    ("sensor_failed", f"{detail} Look at its clock, or leave its timestamp out.")
-                )
+                detail = f"Its readings are {behind:.0f} s older than those of the others."
+                hint = "Look at its clock, or leave its timestamp out."
+                self._news.append(News("sensor_failed", f"{detail} {hint}", part.name))
 
     def _awaited(self, now: float) -> list[int]:
         """Return the parts for which a row waits: not the dead, nor those that have been silent for too long."""
@@ -234,12 +239,8 @@ class Join:
         return Block(rows.timestamps, np.ascontiguousarray(rows.values[:, self._order]))
 
 
-def _rules(settings: JoinSettings) -> resample.Rules:
-    rate = settings.rate_hz
+def _exact(rate_hz: float) -> Fraction:
     # What was meant by 0.1 or 0.0166667, so that the grid is at whole seconds or minutes.
-    exact = (
-        Fraction(rate).limit_denominator(1000)
-        if rate >= 1
-        else 1 / Fraction(1 / rate).limit_denominator(1000)
-    )
-    return resample.Rules(exact, round(settings.max_gap_s * 1e9), settings.gap)
+    if rate_hz >= 1:
+        return Fraction(rate_hz).limit_denominator(1000)
+    return 1 / Fraction(1 / rate_hz).limit_denominator(1000)

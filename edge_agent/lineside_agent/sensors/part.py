@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
-from lineside_agent.reader import News, Reader
+from lineside_agent.reader import Reader
 from lineside_agent.sensors import EndOfReadings, Sensor, open_sensor
-from lineside_agent.sensors.sensor import Block, Translating
+from lineside_agent.sensors.sensor import Block, News, Translating
 from lineside_agent.settings import SensorSettings
 from lineside_contract.categories import Codes
 from lineside_contract.errors import SensorError

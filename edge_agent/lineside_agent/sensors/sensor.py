@@ -23,6 +23,14 @@ class Block(NamedTuple):
     values: NDArray[np.float32]
 
 
+class News(NamedTuple):
+    """Something about a sensor that the fleet should know. `sensor` names a part of it, if only that is meant."""
+
+    event: EventKind
+    detail: str
+    sensor: str | None = None
+
+
 class EndOfReadings(Exception):
     """The sensor has nothing more to give, and never will."""
 
@@ -69,5 +77,8 @@ class Composed(Protocol):
     def counters(self) -> Mapping[str, SensorCounters]:
         """How each part is doing, by its name."""
 
-    def take_news(self) -> list[tuple[EventKind, str]]:
-        """Return what happened to the parts since the last call: events, with what they say."""
+    def take_news(self) -> list[News]:
+        """Return what happened to the parts since the last call."""
+
+    def take_gap(self) -> bool:
+        """Return whether rows are missing between the block that was read last and the one before it."""
