@@ -66,6 +66,17 @@ def of_labels() -> onnx.ModelProto:
     return graph
 
 
+def of_one_row(rows: int, features: int) -> onnx.ModelProto:
+    node = helper.make_node("ReduceMax", ["x"], ["y"], axes=[1])
+    return model([node], {}, ("x", [rows, features]), ("y", [rows, 1]))
+
+
+def without_output() -> onnx.ModelProto:
+    graph = dense(4, 2)
+    del graph.graph.output[:]
+    return graph
+
+
 def of_nothing() -> onnx.ModelProto:
     stored = {"w": np.full((4, 2), np.nan, np.float32)}
     return model([helper.make_node("MatMul", ["x", "w"], ["y"])], stored, ("x", ["n", 4]), ("y", ["n", 2]))
@@ -80,6 +91,9 @@ def of_nothing() -> onnx.ModelProto:
         (of_one_row_for_all(), Meaning(task="regression"), "several rows at once"),
         (of_labels(), Meaning(), "holds no real numbers"),
         (of_nothing(), Meaning(task="regression"), "answers no numbers"),
+        (of_one_row(1, 1 << 40), Meaning(task="regression"), "1 x 1099511627776 values at once"),
+        (of_one_row(1 << 40, 4), Meaning(task="regression"), "1099511627776 x 4 values at once"),
+        (without_output(), Meaning(task="regression"), "has no output"),
         (
             model([helper.make_node("Abs", ["x"], ["y"])], {}, ("x", [4]), ("y", [4])),
             Meaning(),

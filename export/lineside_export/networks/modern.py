@@ -175,7 +175,7 @@ def _difference(model: onnx.ModelProto, tried: Sample) -> str:
         loaded = session(model, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
         found = loaded.run(None, {model.graph.input[0].name: tried.rows.astype(kind)})
     except Exception as error:  # onnxruntime's errors share no base class
-        return str(error).strip().splitlines()[0].rstrip(".")
+        return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     for output, want, got in zip(model.graph.output, tried.expected, found, strict=True):
         if got.shape != want.shape:
             return f"its output {output.name} has the shape {got.shape} instead of {want.shape}"

@@ -29,6 +29,7 @@ _HANDING_ON = frozenset({"Identity", "Reshape", "Squeeze", "Flatten", "Cast", "U
 _TREES = ("Ensemble", "EnsembleClassifier", "EnsembleRegressor")
 _TELLING = ("Conv", "ConvTranspose", "LSTM", "GRU", "RNN", "MatMul", "Gemm", "Attention")
 _MOST_VALUES = 1 << 22
+_LARGEST_INPUT = 1 << 26  # values, of all the rows that it takes at once: 256 MB
 _METADATA = ("classes", "labels", "class_names", "names")
 
 
@@ -53,6 +54,7 @@ class Network:
         model = source.model
         self._source = source
         self._arrangement = arrangement(_sizes(model), length, meaning.layout)
+        _check_size(model, self._arrangement.features)
         answering, label = _answering(model, meaning)
         tried = sample(source.run, self._arrangement.shape)
         count = _columns(tried.expected[answering], len(tried.rows))
@@ -119,9 +121,22 @@ def _sizes(model: onnx.ModelProto) -> list[int | None]:
     return [size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim[1:]]
 
 
+def _check_size(model: onnx.ModelProto, features: int) -> None:
+    rows = max(1, model.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
+    if rows * features > _LARGEST_INPUT:
+        raise InputError(
+            f"The network takes {rows} x {features} values at once; a device can give it {_LARGEST_INPUT} at most.",
+            hint="Export it for one row, or any number of rows, at a time, and for shorter windows.",
+        )
+
+
 def _answering(model: onnx.ModelProto, meaning: Meaning) -> tuple[int, int | None]:
     """Return which output answers, and which is its label if it gives one itself, as classifiers of ai.onnx.ml do."""
     names = [output.name for output in model.graph.output]
+    if not names:
+        raise InputError(
+            "The network has no output.", hint="Export it with its scores or probabilities as one."
+        )
     kinds = [output.type.tensor_type.elem_type for output in model.graph.output]
     if meaning.output is not None:
         if meaning.output not in names:

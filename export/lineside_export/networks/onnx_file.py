@@ -46,7 +46,7 @@ class Runner:
         try:
             self._session = session(model, level)
         except Exception as error:  # onnxruntime's errors share no base class
-            text = str(error).strip().splitlines()[0]
+            text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"onnxruntime {onnxruntime.__version__} cannot load the network: {text.rstrip('.')}.",
                 hint="A device runs what onnxruntime runs: export it with operators of ONNX itself.",
@@ -69,7 +69,7 @@ class Runner:
                 asked = slice(len(piece)) if len(piece) < step else slice(None)
                 found.append([np.atleast_1d(each)[asked] for each in answers])
         except Exception as error:
-            text = str(error).strip().splitlines()[0]
+            text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"The network does not run on its own: {text.rstrip('.')}.", hint="Export it again."
             ) from error
