@@ -46,7 +46,7 @@ def read(path: Path) -> Report:
         return msgspec.json.decode(path.read_bytes(), type=Report)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = str(error).rstrip(".")
         raise InputError(
             f"{path} is no run: {what}.", hint="Name the JSON file that `lineside bench` wrote."

@@ -210,7 +210,7 @@ def _json_line(received: Received) -> str:
     try:
         msgspec.json.decode(received.payload)
         payload: object = msgspec.Raw(msgspec.json.format(received.payload, indent=-1))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         payload = received.payload.decode(errors="replace")
     return msgspec.json.encode({**received._asdict(), "payload": payload}).decode()
 
@@ -230,7 +230,7 @@ def _printer() -> Any:
 def _text(payload: bytes) -> str:
     try:
         return _safe(msgspec.json.format(payload, indent=0).decode())
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _safe(payload.decode(errors="replace"))
 
 

@@ -68,7 +68,7 @@ def read_toml(path: Path) -> _Table:
         raise InputError(
             f"{path} cannot be read: {error.strerror}.", hint="`lineside agent init` writes one."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise InputError(f"{path} is not TOML: {error}.") from error
 
 
@@ -115,7 +115,7 @@ def toml_of(value: Any) -> Any:
         return value
     try:
         return tomllib.loads(f"value = {value.text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return value.text
 
 

@@ -86,6 +86,9 @@ def test_one_message_may_bring_several_channels() -> None:
         ("a[1]", b'{"a": [0]}', "has no 1"),
         ("a.b", b'{"a": 3}', "has no 'b'"),
         ("a", b'{"a": [1]}', "[1] is no number"),
+        ("a", b'{"a": "\xff"}', "is no JSON"),
+        ("a", b'{"a": ' + b"[" * 100_000, "is no JSON"),
+        ("", b"[" * 100_000, "is no number"),
     ],
 )
 def test_a_payload_without_the_number_is_told(path: str, payload: bytes, message: str) -> None:

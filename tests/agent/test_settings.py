@@ -223,7 +223,8 @@ def test_a_mistake_in_a_variable_names_the_variable(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_or_no_toml_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read.*agent init"):
         load(tmp_path / "none.toml", {})
-    assert "is not TOML" in refusal(tmp_path, "device = ")
+    for text in ("device = ", "device = " + "[" * 5_000, "device = " + "9" * 5_000):
+        assert "is not TOML" in refusal(tmp_path, text)
     (tmp_path / "agent.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="is not TOML"):
         load(tmp_path / "agent.toml", {})

@@ -120,6 +120,7 @@ def test_a_malformed_line_is_told_after_what_came_before_it_and_the_rest_goes_on
         ("[1]", "it is no JSON object"),
         ('{"a": 1', "it is no JSON object"),
         (b'{"\xff": 1}', "it is no JSON object"),
+        ('{"a": ' + "[" * 50_000, "it is no JSON object"),
         ('{"a": 1, "timestamp": "soon"}', "'soon' is no time"),
         ('{"a": 1, "timestamp": true}', "'True' is no time"),
     ],

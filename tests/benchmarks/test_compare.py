@@ -72,6 +72,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     with pytest.raises(InputError, match="cannot be read"):
         read(path)
-    path.write_text("{}")
-    with pytest.raises(InputError, match=r"is no run: .* Name the JSON file"):
-        read(path)
+    for content in (b"{}", b"", b'{"time": "\xff"}', b'{"more": ' + b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"is no run: .* Name the JSON file"):
+            read(path)

@@ -41,6 +41,8 @@ def test_repeated_faults_are_spread_and_scaled() -> None:
     [
         ("name = 1", "Expected `str`"),
         ("name = ", "Invalid value"),
+        ("name = " + "[" * 5_000, "recursion"),
+        ("name = " + "9" * 5_000, "digits"),
         ('name = "x"\nabout = "y."\nfaults = [{kind = "flood", at_s = 1, for_s = 1}]', "flood"),
         ('name = "x"\nabout = "y."\nfaults = [{kind = "link_cut", at_s = -1, for_s = 1}]', ">= 0"),
         ('name = "x"\nabout = "y."\nfaults = []\nspeed = 3', "speed"),

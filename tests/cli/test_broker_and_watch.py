@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -82,6 +83,14 @@ def test_nothing_printed_steers_the_terminal(payload: bytes, shown: str) -> None
     line = watch._printer()(watch.Received(0, "a\x1bb", True, payload))
     assert line.endswith(f" a\\x1bb (retained) {shown}")
     assert line.isprintable()
+
+
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b'"\xff"'])
+def test_what_is_no_json_is_shown_as_text(payload: bytes) -> None:
+    received = watch.Received(0, "a", False, payload)
+    shown = payload.decode(errors="replace")
+    assert watch._printer()(received).endswith(shown)
+    assert json.loads(watch._json_line(received))["payload"] == shown
 
 
 @pytest.mark.parametrize(

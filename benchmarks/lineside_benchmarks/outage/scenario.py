@@ -97,7 +97,7 @@ def load(name: str) -> Scenario:
         return msgspec.convert(found, Scenario)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of what a scenario is
         raise InputError(
             f"{path} is no scenario: {str(error).rstrip('.')}.", hint=f"Compare it with {FOLDER}."
         ) from error

@@ -173,7 +173,7 @@ def _chosen(names: Sequence[str], timestamp: str, columns: Sequence[str]) -> tup
 def _object(line: bytes) -> _Object:
     try:
         return _OBJECT.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is no JSON object ({error})") from error
 
 

@@ -121,7 +121,7 @@ def pattern(topic: str) -> re.Pattern[str]:
 def _number(payload: bytes, path: tuple[str | int, ...]) -> float:
     try:
         found: Any = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if path:
             raise ValueError(f"{_shown(payload)} is no JSON") from None
         found = payload.decode(errors="replace")
