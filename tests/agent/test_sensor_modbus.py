@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import pty
 import selectors
+import socket
+import struct
 import threading
 import tty
 from collections.abc import AsyncIterator, Iterator
@@ -139,7 +141,6 @@ def test_settings_that_cannot_be_are_refused(options: Any, message: str) -> None
 
 
 def test_a_device_that_never_answers_does_not_hold_up_a_stop() -> None:
-    import socket
     import time
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -151,6 +152,34 @@ def test_a_device_that_never_answers_does_not_hold_up_a_stop() -> None:
             sensor.read()
         assert time.monotonic() - began < 1
         sensor.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x04\x04\0\1\0\2",  # as if input registers had been asked for
+        b"\x03\x08" + bytes(8),
+        b"\x03\x02\0\1",
+        b"\x01\x01\xff",
+    ],
+)
+def test_the_answer_to_another_request_is_no_reading(answer: bytes) -> None:
+    """As a slow device gives it on a serial line, where nothing says which request an answer is to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                asked = connection.recv(100)
+                connection.sendall(asked[:4] + struct.pack(">H", len(answer) + 1) + asked[6:7] + answer)
+                connection.recv(100)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(SensorError, match="answers something else than was asked"):
+            measure(f"tcp://127.0.0.1:{server.getsockname()[1]}", {"a": {"address": 0, "type": "float32"}})
+        serving.join()
 
 
 @asynccontextmanager

@@ -22,12 +22,12 @@ from lineside_contract.errors import SensorError
 Table: TypeAlias = Literal["holding", "input", "coil", "discrete"]
 Unit: TypeAlias = Annotated[int, Meta(ge=0, le=255)]
 
-# The function that reads each table, and the most that one request may ask for.
+# What reads each table, the most that one request may ask for, and the code of the function.
 _FUNCTIONS = {
-    "holding": ("read_holding_registers", 125),
-    "input": ("read_input_registers", 125),
-    "coil": ("read_coils", 2000),
-    "discrete": ("read_discrete_inputs", 2000),
+    "holding": ("read_holding_registers", 125, 3),
+    "input": ("read_input_registers", 125, 4),
+    "coil": ("read_coils", 2000, 1),
+    "discrete": ("read_discrete_inputs", 2000, 2),
 }
 _BITS = ("coil", "discrete")
 _SCHEMES = {"tcp": 502, "rtu+tcp": 502, "rtu": 0}
@@ -178,12 +178,24 @@ class Device:
                 f"The Modbus {what} does not give {request.table} {request.first} to {request.end - 1}: {why}.",
                 hint="Look at address (from 0: what manuals call 40001 is 0 of the holding table), type and table.",
             )
-        words = answer.bits if request.table in _BITS else answer.registers
-        if len(words) < request.end - request.first:
-            raise SensorError(f"The Modbus {what} gives less than was asked for.", hint="Look at type.")
+        words = _words(answer, request)
+        if words is None:
+            raise SensorError(
+                f"The Modbus {what} answers something else than was asked.",
+                hint="A late answer is taken for that to the next request: raise timeout_s; or look at unit and url.",
+            )
         for channel, register in request.channels:
             start = register.address - request.first
             yield channel, register.value(words[start : start + register.count])
+
+
+def _words(answer: Any, request: _Request) -> Sequence[int] | None:
+    """Return the registers, or bits, of an answer; None if it is not that to the request."""
+    bits = request.table in _BITS
+    words: Sequence[int] = answer.bits if bits else answer.registers
+    count = request.end - request.first
+    whole = len(words) >= count if bits else len(words) == count  # bits may be filled up to whole bytes
+    return words if whole and answer.function_code == _FUNCTIONS[request.table][2] else None
 
 
 def requests(registers: Mapping[str, Register], unit: int) -> Iterator[_Request]:
