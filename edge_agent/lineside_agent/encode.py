@@ -74,7 +74,8 @@ class Encoder:
     def _rows(self, ts: list[int], columns: dict[str, Any], seq: int) -> list[tuple[int, int, bytes]]:
         # What changes from row to row is encoded in one call: JSON has no line break of its own. What is the
         # same in every message of a boot was encoded before, and is put around it.
-        rows = map(_result(tuple(columns)), *map(_by_row, columns.values()))
+        # A list, because msgspec 0.22 never frees an iterator that it was given.
+        rows = list(map(_result(tuple(columns)), *map(_by_row, columns.values())))
         results = self._lines(rows).split(b"\n")
         start = self._start
         return [
