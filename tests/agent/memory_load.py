@@ -2,9 +2,9 @@
 
     python memory_load.py ROUNDS LEAKING     100 predictions and a heartbeat a round
 
-Every hundredth round the sensor fails and the connection breaks. In the last LEAKING rounds four bytes a prediction are
-kept, so that a test can show that it would see a leak. Sensor, broker, collector and clock are the test's, everything
-else is the agent's.
+Every hundredth round the sensor fails and the connection breaks. In the last LEAKING rounds four bytes a prediction
+are kept, so that a test can show that it would see a leak. Sensor, broker, collector and clock are the test's,
+everything else is the agent's.
 """
 
 from __future__ import annotations
