@@ -253,6 +253,12 @@ def test_files_under_home_stay_visible_and_others_need_nothing(places, tmp_path)
     assert found.visible == (bundle,)
 
 
+@pytest.mark.parametrize("folder", ["/home/pi", "/root", "/tmp/lineside", "/var/tmp"])
+def test_what_the_unit_hides_is_known(folder) -> None:
+    assert needs_module._hidden(Path(folder))
+    assert not needs_module._hidden(Path("/opt") / folder[1:])
+
+
 def test_a_file_that_the_services_user_cannot_read_is_told(places) -> None:
     config = configured(places, SIMULATED)
     bundle = config.parent / "pump.bundle.zip"

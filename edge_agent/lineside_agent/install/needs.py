@@ -15,8 +15,8 @@ from msgspec import Struct
 from lineside_agent.settings import SensorSettings, Settings
 from lineside_contract.errors import InputError
 
-# What ProtectHome= hides.
-_HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
+# What ProtectHome= and PrivateTmp= hide.
+_HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"), Path("/var/tmp"))
 
 
 class Access(NamedTuple):
@@ -42,7 +42,7 @@ ACCESS = {
 
 
 class Needs(NamedTuple):
-    """`visible`: files and folders under /home that it reads. `key_file`: only root can read it, and hands it on.
+    """`visible`: what it reads and would not see, as under /home. `key_file`: only root can read it, and hands it on.
 
     `missing_groups` are those that this machine does not have: with them, the service would not start.
     """
