@@ -45,10 +45,12 @@ class Source(NamedTuple):
     """Where settings come from, so that a mistake can be told with its place.
 
     `variables` names the environment variable of each overridden setting by its path, such as `broker.url`.
+    `missing` is what to do about a setting that is not there.
     """
 
     file: Path
     variables: dict[str, str]
+    missing: str = ""
 
     def place(self, path: str) -> str:
         """Return how a person finds the setting: the variable, or the file, section and key."""
@@ -185,7 +187,7 @@ def _explain(error: str, kind: type[Struct], source: Source, path: str) -> str:
     at = ".".join(part for part in (path, inner) if part)
     if missing := re.match(r"Object missing required field `(\w+)`", what):
         key = missing[1]
-        return f"{source.file} lacks {f'{key} in [{at}]' if at else key}."
+        return f"{source.file} lacks {f'{key} in [{at}]' if at else key}. {source.missing}".rstrip()
     if what.startswith("Invalid enum value") and (choices := _choices(kind, inner)):
         what += f"; choose from {', '.join(map(repr, choices))}"
     section = f"{source.file}: [{path}]" if path else str(source.file)

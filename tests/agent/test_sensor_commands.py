@@ -35,7 +35,7 @@ def test_the_list_says_what_is_here_and_what_is_missing(
     assert set(found) == set(KINDS)
     assert found["hwmon"]["ready"]
     assert not found["thermal"]["ready"]
-    assert found["i2c"]["hint"] == "pip install 'lineside[i2c]' (smbus2)"
+    assert found["i2c"]["hint"] == "pip install 'lineside[i2c]'"
     assert found["serial"] == {
         "kind": "serial",
         "reads": "lines from a serial port",
@@ -115,7 +115,7 @@ def test_an_agents_settings_are_shown_with_the_models_names_and_each_joined_sens
         ([], 2, "Say which sensor to show: a kind, or --config."),
         (["thermal", "--config", "x"], 2, "Say which sensor to show"),
         (["thermall"], 2, "There is no sensor of kind 'thermall'. Did you mean 'thermal'?"),
-        (["modbus"], 2, "modbus lacks url."),
+        (["modbus"], 2, "modbus lacks url. Say it as --set KEY=VALUE;"),
         (["serial", "--set", "port"], 2, "--set 'port' sets nothing."),
         (["serial", "--set", "port=x", "--set", "port.a=y"], 2, "port is no section"),
         (

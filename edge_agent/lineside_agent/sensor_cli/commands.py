@@ -181,5 +181,6 @@ def _of_kind(kind: str, assignments: list[str]) -> SensorSettings:
             inner = found
         inner[last] = Variable(f"--set {key}", text)
         variables[key.strip()] = f"--set {key.strip()}"
-    source = Source(Path(kind), variables)
+    hint = f"Say it as --set KEY=VALUE; docs/guides/sensors.md lists what {kind} takes."
+    source = Source(Path(kind), variables, missing=hint)
     return SensorSettings(kind=kind, options=decode(settings_type(kind), table, source))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -59,8 +58,8 @@ def states() -> list[State]:
 
 def _state(kind: str, need: Need) -> State:
     hints = []
-    if missing := _missing(need.modules):
-        hints.append(f"pip install 'lineside[{need.extra}]' ({', '.join(missing)})")
+    if not all(map(importlib.util.find_spec, need.modules)):
+        hints.append(f"pip install 'lineside[{need.extra}]'")
     if need.library and ctypes.util.find_library(need.library) is None:
         hints.append(f"sudo apt-get install {need.package}")
     if need.folder and not any((SYSFS / need.folder).glob("*")):
@@ -71,7 +70,3 @@ def _state(kind: str, need: Need) -> State:
     if need.folder:
         needs.append("Linux")
     return State(kind, need.reads, ", ".join(needs), not hints, "; ".join(hints))
-
-
-def _missing(modules: Sequence[str]) -> list[str]:
-    return [module for module in modules if importlib.util.find_spec(module) is None]
