@@ -117,8 +117,8 @@ def _reader(path: Path, start: bytes) -> Callable[[Path, Trust], Any]:
     if (name := files.library_of(start)) is not None:
         return lambda path, _: files.read(path, name)
     raise InputError(
-        f"{path} is not a saved scikit-learn model.",
-        hint="Save the model with skops.io.dump(model, 'model.skops').",
+        f"{path} is not a saved scikit-learn model, nor one of XGBoost, LightGBM, CatBoost or ONNX.",
+        hint="Save a scikit-learn model with skops.io.dump(model, 'model.skops'); networks end with .onnx.",
     )
 
 

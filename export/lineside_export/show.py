@@ -94,7 +94,9 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _channels(manifest: Manifest) -> Table:
-    table = Table("channel", "unit", "minimum", "maximum", "mean", "std")
+    table = Table("channel", "unit", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("minimum", "maximum", "mean", "std"):
+        table.add_column(name, justify="right")
     for channel in manifest.channels:
         values = [channel.minimum, channel.maximum, channel.mean, channel.std]
         table.add_row(

@@ -100,7 +100,7 @@ def test_a_tampered_histogram_tree(work, binary) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a saved scikit-learn model"),
+        (b"", "nor one of XGBoost, LightGBM, CatBoost or ONNX"),
         (b"\x08\x07\x12\x08skl2onnx", "not a saved scikit-learn model"),
         (b"PK\x05\x06 broken", "cannot be loaded"),
         (b"\x80\x04 broken", "runs any code"),
