@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c requi
 DEMO_READY := $(if $(wildcard .venv/ready-dev),.venv/ready-dev,.venv/ready-demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pi check fix bench soak docs coverage lock clean mosquitto
+.PHONY: help demo test test-pi check fix bench bench-export soak docs coverage lock clean mosquitto
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' Makefile
 
 demo: $(DEMO_READY) ## watch the whole path work: export, agent, broker, collector
 	@$(BIN)/python -m lineside_cli.main demo
@@ -37,6 +37,10 @@ fix: .venv/ready-dev ## repair what the style check can repair
 bench: .venv/ready-dev mosquitto ## measure everything beside what a user would pick instead, and write docs/benchmarks.md
 	$(BIN)/lineside bench peers install || echo "Going on without what could not be installed." >&2
 	$(BIN)/lineside bench all --output benchmarks/results --update docs/benchmarks.md
+
+bench-export: .venv/ready-dev ## measure the exporter beside skl2onnx, quantizers and compilers, and write docs/benchmarks-export.md
+	$(PIP) -e '.[dev,bench-peers]' || echo "Going on without what could not be installed." >&2
+	$(BIN)/lineside bench export --output benchmarks/results --update docs/benchmarks-export.md
 
 # The same day again: make soak SEED=7. All of it in real time: make soak SCALE=1
 SEED ?= 1

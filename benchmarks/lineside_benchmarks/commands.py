@@ -25,12 +25,15 @@ BENCHMARKS = {
     "outage": "what is lost, repeated and late while everything fails that can fail",
     "collector": "predictions a second from a broker into a database",
 }
-NAMES = (*BENCHMARKS, "all", "compare", "peers", "soak")
+# The exporter's tables; apart, because compiling one forest for comparison takes as long as all of the others.
+EXPORT = ("export.trees", "export.rewrites", "export.quantization")
+NAMES = (*BENCHMARKS, "export", "all", "compare", "peers", "soak")
 _EPILOG = """\
 examples:
   lineside bench latency                        one of them
   lineside bench all --quick                    see that everything works, in about a minute
   lineside bench all --update docs/benchmarks.md
+  lineside bench export --update docs/benchmarks-export.md
   lineside bench outage --scenario power-cut --time-scale 1
   lineside bench compare before.json after.json
   lineside bench peers install                  what it is measured beside, each in an environment of its own
@@ -64,7 +67,10 @@ def configure_suite(parser: argparse.ArgumentParser) -> None:
         arguments.add_measure(command)
         if name == "outage":
             arguments.add_outage(command)
-    arguments.add_measure(add("all", "all of these, one after the other", _measure))
+    arguments.add_measure(
+        add("export", "what the exporter writes, beside skl2onnx, quantizers and compilers of trees", _export)
+    )
+    arguments.add_measure(add("all", "all but the exporter's, one after the other", _measure))
     arguments.add_soak(
         add("soak", "a day of random faults in accelerated time, replayable by its seed", _soak)
     )
@@ -77,6 +83,12 @@ def _measure(options: argparse.Namespace) -> int:
 
     names = list(BENCHMARKS) if options.name == "all" else [options.name]
     return _report(options, lambda: measure(names, quick=options.quick))
+
+
+def _export(options: argparse.Namespace) -> int:
+    from lineside_benchmarks.suite import measure
+
+    return _report(options, lambda: measure(EXPORT, quick=options.quick))
 
 
 def _outage(options: argparse.Namespace) -> int:

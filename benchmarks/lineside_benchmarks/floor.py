@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from lineside_benchmarks.brokers import BROKERS
 from lineside_benchmarks.programs import MEASURED, PEERS, Program, running
 from lineside_benchmarks.table import Cell, Table, Target, middle
 from lineside_benchmarks.workshop import TOPIC, Workshop
@@ -38,10 +37,10 @@ _QUICK = Plan(2, 500, 12_500, (100,), 2.0)
 
 
 def run(workshop: Workshop) -> Table:
-    """Measure both programs with both brokers, at full speed by turns and paced at the same time."""
+    """Measure both programs with each broker, at full speed by turns and paced at the same time."""
     plan = _QUICK if workshop.quick else _PLAN
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for broker, start in BROKERS.items():
+    for broker, start in workshop.brokers.items():
         with start(workshop.new_folder()) as port:
             for round_ in range(-1, plan.rounds):
                 for name in (_AGENT, _BY_HAND):
