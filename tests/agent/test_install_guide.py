@@ -47,7 +47,9 @@ def test_there_are_commands() -> None:
 
 def test_every_extra_exists() -> None:
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {extra for group in re.findall(r"(?:lineside|whl|`)\[([a-z,]+)\]", GUIDE) for extra in group.split(",")}
+    named = {
+        extra for group in re.findall(r"(?:lineside|whl)\[([a-z,]+)\]", GUIDE) for extra in group.split(",")
+    }
     assert named
     assert named <= set(extras)
 
