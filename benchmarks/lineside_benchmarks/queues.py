@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lineside_agent.outbox import Limits, Outbox, Position
+from lineside_agent.outbox import Limits, Outbox
+from lineside_agent.reading import Position
 
 _PREDICTION = 1
 

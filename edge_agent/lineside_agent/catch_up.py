@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from lineside_agent.outbox import Outbox, Position
+from lineside_agent.outbox import Outbox
+from lineside_agent.reading import Position
 from lineside_agent.segment import Entry
 from lineside_contract.messages import Ranges
 from lineside_contract.ranges import SeqRanges

@@ -15,14 +15,15 @@ import errno
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lineside_agent.boot_file import begin_boot
 from lineside_agent.cursor import Cursor, length
-from lineside_agent.segment import Entry, Segment, encode_record, read
+from lineside_agent.memory import Memory
+from lineside_agent.reading import Position, read_on
+from lineside_agent.segment import Entry, Segment, encode_batch
 from lineside_agent.segment_log import SegmentLog, Snapshot
 from lineside_contract.errors import InputError
 from lineside_contract.files import remove_parts
@@ -43,15 +44,6 @@ class Limits(NamedTuple):
     disk_bytes: int = 256 * 1024 * 1024
     memory_bytes: int = 8 * 1024 * 1024
     commit_after_s: float = 0.1
-
-
-class Position(NamedTuple):
-    """Where a reader has got to: a file, the offset in it, and the number expected next of its boot."""
-
-    segment: int = 0
-    offset: int = 0
-    boot: str = ""
-    seq: int = 0
 
 
 class Outbox:
@@ -80,8 +72,7 @@ class Outbox:
         self.previous = self._end_of(previous)
         self.dropped = 0
         self._next_seq = 0
-        self._memory: deque[Entry] = deque()
-        self._memory_bytes = 0
+        self._memory = Memory()
         self._disk_failing = False
         self._cursor_failing = False
         self._retry_at = 0.0
@@ -130,7 +121,8 @@ class Outbox:
         """Make everything put so far survive a power cut. What is already acknowledged costs no write."""
         with self._lock:
             self._commit_at = None
-            upto = self._memory[0].seq if self._memory else self._next_seq
+            waiting = self._memory.oldest
+            upto = waiting.seq if waiting else self._next_seq
             unsettled = self._cursor.of(self.boot).missing(self._synced, upto - 1)
         if unsettled:
             try:
@@ -160,7 +152,9 @@ class Outbox:
             waiting = list(self._memory)
         found: list[Entry] = []
         for snapshot in snapshots:
-            position = self._read_segment(snapshot, position, limit, found)
+            entries, position, missing = read_on(snapshot, position, limit - len(found))
+            found += entries
+            self._note_damage(snapshot, missing)
             if len(found) >= limit:
                 break
         else:
@@ -183,8 +177,8 @@ class Outbox:
             for first, last in ranges:
                 if 0 <= first <= last and first < known:
                     self._cursor.acknowledge(boot, first, min(last, known - 1))
-            while self._memory and self._settled(self._memory[0]):
-                self._memory_bytes -= len(self._memory.popleft().payload)
+            while (oldest := self._memory.oldest) and self._settled(oldest):
+                self._memory.pop()
             self._delete_settled(boot)
 
     def unsettled(self, entries: Iterable[Entry]) -> list[Entry]:
@@ -247,14 +241,14 @@ class Outbox:
         kept = self._store([*self._memory, *entries])
         from_memory = min(kept, len(self._memory))
         for _ in range(from_memory):
-            self._memory_bytes -= len(self._memory.popleft().payload)
+            self._memory.pop()
         self._remember(entries[kept - from_memory :])
 
     def _store(self, entries: list[Entry]) -> int:
         """Append entries to the log and return how many of them the disk took."""
         kept = 0
         while kept < len(entries):
-            record, upto = _batch(entries, kept, self._segment_bytes)
+            record, upto = encode_batch(entries, kept, self._segment_bytes)
             try:
                 self._make_room(len(record))
                 self._prepare(len(record), entries[kept].seq)
@@ -291,11 +285,9 @@ class Outbox:
             self._delete_settled(self.boot)
 
     def _remember(self, entries: list[Entry]) -> None:
-        self._memory.extend(entries)
-        self._memory_bytes += sum(len(entry.payload) for entry in entries)
-        while self._memory_bytes > self._limits.memory_bytes and len(self._memory) > 1:
-            oldest = self._memory.popleft()
-            self._memory_bytes -= len(oldest.payload)
+        self._memory.add(entries)
+        while self._memory.bytes > self._limits.memory_bytes and len(self._memory) > 1:
+            oldest = self._memory.pop()
             self._drop(oldest.boot, oldest.seq, oldest.last)
 
     def _drop(self, boot: str, first: int, last: int) -> None:
@@ -303,44 +295,20 @@ class Outbox:
 
     # Reading and settling.
 
-    def _read_segment(
-        self, snapshot: Snapshot, position: Position, limit: int, found: list[Entry]
-    ) -> Position:
-        number, boot = snapshot.number, snapshot.boot
-        if position.segment != number:
-            # Some of it may have been read from memory before it came to be on disk.
-            seen = position.seq if position.boot == boot else 0
-            position = Position(number, 0, boot, max(snapshot.first, seen))
-        elif position.boot != boot:
-            return position  # it ended, and memory was read since
-        try:
-            for entry, after in read(snapshot.path, boot, position.offset, snapshot.size):
-                if entry.seq >= position.seq:
-                    self._note_damage(snapshot, position.seq, entry.seq - 1)
-                    found.append(entry)
-                position = Position(number, after, boot, max(position.seq, entry.last + 1))
-                if len(found) >= limit:
-                    return position
-        except FileNotFoundError:
-            pass  # deleted since the snapshot was taken, which is no damage, or by someone else, which is
-        except OSError as error:
-            log.error("%s cannot be read: %s", snapshot.path.name, error.strerror)
-            return Position(number, snapshot.size, boot, max(position.seq, snapshot.end))
-        self._note_damage(snapshot, position.seq, snapshot.end - 1)
-        return Position(number, snapshot.size, boot, max(position.seq, snapshot.end))
-
-    def _note_damage(self, snapshot: Snapshot, first: int, last: int) -> None:
+    def _note_damage(self, snapshot: Snapshot, holes: list[Range]) -> None:
         """Drop the messages that should be in a file and are not there, so that nobody waits for them."""
-        if first > last:
+        if not holes:
             return
         with self._lock:
             # What is settled may be missing: its file is deleted, or it was never written.
-            missing = self._cursor.of(snapshot.boot).missing(first, last)
+            settled = self._cursor.of(snapshot.boot)
+            missing = [gap for hole in holes for gap in settled.missing(*hole)]
             if missing and self._log.has(snapshot.number):
                 ranges = ", ".join(f"{first} to {last}" for first, last in missing[:_MOST_NAMED])
                 more = ", ..." if len(missing) > _MOST_NAMED else ""
                 log.error("%s is damaged: messages %s%s are lost", snapshot.path.name, ranges, more)
-                self._drop(snapshot.boot, first, last)
+                for gap in missing:
+                    self._drop(snapshot.boot, *gap)
 
     def _settled(self, entry: Entry) -> bool:
         return self._cursor.of(entry.boot).covers(entry.seq, entry.last)
@@ -380,19 +348,6 @@ class Outbox:
             return None
         name = str(boot)
         return PreviousBoot(boot=name, end=max(self._log.end_of(name), self._cursor.of(name).end))
-
-
-def _batch(entries: list[Entry], start: int, limit: int) -> tuple[bytes, int]:
-    """Return the records of as many entries as fit into a segment, at least one, and where the next begin."""
-    records: list[bytes] = []
-    size = 0
-    for entry in entries[start:]:
-        record = encode_record(entry)
-        if records and size + len(record) > limit:
-            break
-        records.append(record)
-        size += len(record)
-    return b"".join(records), start + len(records)
 
 
 def _written_at(segment: Segment) -> float:

@@ -16,7 +16,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -83,6 +83,22 @@ def encode_record(entry: Entry) -> bytes:
     body = _BODY.pack(seq, messages, kind) + payload
     length = len(body)
     return _HEAD.pack(length, zlib.crc32(body, length)) + body
+
+
+def encode_batch(entries: Sequence[Entry], start: int, limit: int) -> tuple[bytes, int]:
+    """Return the records of as many entries from `start` on as fit into `limit` bytes, and where the next begin.
+
+    The first one always fits.
+    """
+    records: list[bytes] = []
+    size = 0
+    for entry in entries[start:]:
+        record = encode_record(entry)
+        if records and size + len(record) > limit:
+            break
+        records.append(record)
+        size += len(record)
+    return b"".join(records), start + len(records)
 
 
 def create(folder: Path, number: int, boot: str, first: int) -> tuple[Segment, int]:

@@ -17,8 +17,9 @@ import pytest
 from fakes import FakeClock
 from faulty_disk import FaultyDisk
 
-import lineside_agent.outbox as outbox_module
-from lineside_agent.outbox import Limits, Outbox, Position
+import lineside_agent.reading as reading_module
+from lineside_agent.outbox import Limits, Outbox
+from lineside_agent.reading import Position
 from lineside_agent.sealed import write_sealed
 from lineside_agent.segment import Entry, encode_record
 from lineside_contract.errors import InputError
@@ -417,13 +418,13 @@ def test_a_file_that_is_settled_while_it_is_read_is_no_damage(
     earlier.put(messages(0, 20))
     kill(earlier)
     outbox = Outbox(tmp_path, SMALL)
-    really_read = outbox_module.read
+    really_read = reading_module.read
 
     def settle_and_read(*where: Any) -> Iterator[tuple[Entry, int]]:
         outbox.acknowledge(earlier.boot, [(0, 19)])
         yield from really_read(*where)
 
-    monkeypatch.setattr(outbox_module, "read", settle_and_read)
+    monkeypatch.setattr(reading_module, "read", settle_and_read)
     assert read_all(outbox) == []
     assert outbox.take_dropped() == {}
     assert outbox.dropped == 0

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lineside_agent import segment
-from lineside_agent.outbox import Limits, Outbox, Position
+from lineside_agent.outbox import Limits, Outbox
+from lineside_agent.reading import Position
 from lineside_agent.segment import Entry
 from lineside_contract.messages import Ranges
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineside_agent import segment
-from lineside_agent.outbox import Limits, Outbox, Position
+from lineside_agent.outbox import Limits, Outbox
+from lineside_agent.reading import Position
 from lineside_agent.segment import Entry, encode_record, read
 
 BOOT = "1f2e3d4c-7"

@@ -16,7 +16,8 @@ from lineside_agent.clock import Signal
 from lineside_agent.counters import Counters
 from lineside_agent.encode import Code, Encoder, Identity
 from lineside_agent.model import Model
-from lineside_agent.outbox import Limits, Outbox, Position
+from lineside_agent.outbox import Limits, Outbox
+from lineside_agent.reading import Position
 from lineside_agent.segment import Entry
 from lineside_agent.sense import Sense
 from lineside_agent.sensors import Block, EndOfReadings
