@@ -355,7 +355,7 @@ def _inspect(options: argparse.Namespace) -> int:
     elif options.json:
         show.manifest_json(bundle.manifest)
     else:
-        show.bundle(bundle.manifest, options.bundle)
+        show.bundle(bundle, options.bundle)
     return 0
 
 

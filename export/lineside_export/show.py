@@ -14,7 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lineside_contract.bundle import Bundle
 from lineside_contract.manifest import Manifest
+from lineside_contract.signature import signatures_of
 from lineside_export.card import by_reason, numbers, unit
 from lineside_export.export import Exported
 
@@ -56,15 +58,23 @@ def exported(result: Exported, *, as_json: bool) -> None:
         )
 
 
-def bundle(manifest: Manifest, path: Path) -> None:
+def bundle(opened: Bundle, path: Path) -> None:
     """Print what a verified bundle holds."""
-    console = _console()
+    console, manifest = _console(), opened.manifest
     facts = Table(show_header=False, box=None, title=f"{escape(path.name)}: verified", title_justify="left")
     for name, text in _facts(manifest):
         facts.add_row(f"[bold]{name}", escape(text))
+    facts.add_row("[bold]signed", escape(_signed(opened, path)))
     console.print(facts)
     console.print(_channels(manifest))
     console.print(_candidates(manifest))
+
+
+def _signed(opened: Bundle, path: Path) -> str:
+    if opened.signature is None:
+        return "by nobody"
+    keys = ", ".join(repr(each.keyid[:16]) for each in signatures_of(opened, path.name))
+    return f"with key id {keys}; `lineside verify` tells whether with a key of yours"
 
 
 def manifest_json(manifest: Manifest) -> None:

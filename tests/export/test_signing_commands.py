@@ -275,7 +275,11 @@ def test_an_export_is_signed_at_once(work) -> None:
     assert result.code == 0
     assert "chmod 600 ops.key" in result.err
     assert work.run("verify", "m-1.0.0.bundle.zip", "--key", "ops.pub").code == 0
-    assert work.run("inspect", "m-1.0.0.bundle.zip").code == 0
+    (signature,) = json.loads(zipfile.ZipFile("m-1.0.0.bundle.zip").read("signature.json"))["signatures"]
+    shown = work.run("inspect", "m-1.0.0.bundle.zip")
+    assert f"with key id {signature['keyid'][:16]!r}" in shown.out
+    assert work.export().code == 0
+    assert "by nobody" in work.run("inspect", "m-1.0.0.bundle.zip").out
 
 
 def test_signing_needs_nothing_but_its_own_extra(signing) -> None:
