@@ -105,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and error.filename is not None:
+            name = Path(os.fsdecode(error.filename)).name
+            return _fail(
+                f"The file name {name[:40]}... is too long for this machine. Choose a shorter one.", 2
+            )
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
         _discard_output()

@@ -171,3 +171,18 @@ def test_an_output_that_takes_nothing_is_no_traceback(redirection: str, code: in
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "m.skops", "--data", "rows.csv", "-o", f"{'x' * 300}-1.0.0.bundle.zip"],
+        ["collector", "devices", "--store", "x" * 300],
+        ["agent", "install", "--user", "--print", "--config", "x" * 300],
+    ],
+)
+def test_a_name_that_is_too_long_is_one_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"lineside: The file name {'x' * 40}... is too long")
