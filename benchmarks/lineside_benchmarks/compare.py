@@ -64,7 +64,7 @@ def compare(before: Report, after: Report) -> list[Change]:
         for name, table in before.tables.items()
         if name in after.tables
         for quantity in table.samples
-        if quantity in after.tables[name].samples
+        if table.samples[quantity] and after.tables[name].samples.get(quantity)
     ]
     adjusted = _holm([_probability(pair.before, pair.after) for pair in pairs])
     return [_change(pair, probability) for pair, probability in zip(pairs, adjusted, strict=True)]

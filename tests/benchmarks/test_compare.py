@@ -58,6 +58,11 @@ def test_only_what_both_measured_is_compared() -> None:
     assert verdicts(report(a=noise(1, 1)), report(b=noise(1, 1))) == {}
 
 
+def test_what_was_not_measured_is_not_compared() -> None:
+    before, after = report(a=noise(10, 1), b=[], c=[1.0]), report(a=[], b=noise(10, 1), c=[1.0])
+    assert verdicts(before, after) == verdicts(after, before) == {"c": "too few"}
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, middle in (("a", 10.0), ("b", 20.0)):
         (tmp_path / f"{name}.json").write_bytes(report_json(report(ms=noise(middle, 1))))

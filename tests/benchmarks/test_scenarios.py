@@ -46,6 +46,16 @@ def test_repeated_faults_are_spread_and_scaled() -> None:
         ('name = "x"\nabout = "y."\nfaults = [{kind = "flood", at_s = 1, for_s = 1}]', "flood"),
         ('name = "x"\nabout = "y."\nfaults = [{kind = "link_cut", at_s = -1, for_s = 1}]', ">= 0"),
         ('name = "x"\nabout = "y."\nfaults = []\nspeed = 3', "speed"),
+        ('name = "x"\nabout = "y."\nfaults = [{kind = "link_cut", at_s = 1, for_s = 1, long = 1}]', "long"),
+        (
+            'name = "x"\nabout = "y."\nfaults = [{kind = "link_loss", at_s = 1, for_s = 1, amount = 2}]',
+            "above 1",
+        ),
+        (
+            'name = "x"\nabout = "y."\nfaults = [{kind = "clock_back", at_s = 1, for_s = 1, amount = inf}]',
+            "<= 86400",
+        ),
+        ('name = "../x"\nabout = "y."\nfaults = []', "name"),
     ],
 )
 def test_a_bad_scenario_is_refused(tmp_path: Path, text: str, says: str) -> None:

@@ -40,7 +40,11 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for_s: Seconds
     times: Annotated[int, Meta(ge=1, le=1000)] = 1
     every_s: Seconds = 0.0
-    amount: Annotated[float, Meta(ge=0)] = 0.0
+    amount: Seconds = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "link_loss" and self.amount > 1:
+            raise ValueError("amount, the share of packets lost, is above 1")
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +54,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     programs come back by clocks of their own.
     """
 
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
     about: str
     faults: list[Fault]
     broker: Literal["mosquitto", "nats-server"] = "mosquitto"
