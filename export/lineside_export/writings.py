@@ -152,8 +152,9 @@ def sound(subject: Subject, found: list[Writing], asked: Trials, *, allow: bool)
             raise refusal(tried[0][1])
         good = tried[:1]
     others = [writing.variant for writing in found if not writing.model]
+    failed = "failed" if good[0][1].doubt else f"failed, where {good[0][0].variant.name} does not"
     others += [
-        Variant(writing.variant.name, None, f"failed: {verification.doubt}", failed=True)
+        Variant(writing.variant.name, None, f"{failed}: {verification.doubt}", failed=True)
         for writing, verification in tried
         if verification.doubt and writing is not good[0][0]
     ]

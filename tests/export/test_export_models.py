@@ -201,6 +201,7 @@ def test_trees_that_the_converter_gets_wrong_are_written_right(work, binary, mod
     assert bundle.manifest.candidate == "compact"
     (plain,) = [each for each in bundle.manifest.candidates if each.name == "float32"]
     assert plain.verdict == "failed"
+    assert plain.reason.startswith("failed, where compact does not: ")
     assert "does not answer as the original" in plain.reason
 
 
