@@ -64,7 +64,7 @@ def _diabetes() -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _two_classes() -> tuple[NDArray[Any], NDArray[Any]]:
-    return datasets.make_classification(6000, 20, n_informative=10, flip_y=0.05, random_state=0)  # type: ignore[no-any-return]
+    return datasets.make_classification(2000, 20, n_informative=10, flip_y=0.05, random_state=0)  # type: ignore[no-any-return]
 
 
 def _values() -> tuple[NDArray[Any], NDArray[Any]]:
