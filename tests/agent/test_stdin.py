@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lineside_agent.clock import Signal
 from lineside_agent.sensors import EndOfReadings
 from lineside_agent.sensors.stdin import Settings, Stdin
+from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError, SensorError
 
 S = 1_000_000_000
@@ -93,20 +94,16 @@ def test_what_nobody_chose_need_not_be_a_number(pipe: Pipe, lines: str) -> None:
 
 def test_without_times_readings_have_the_present_one(pipe: Pipe) -> None:
     pipe.write("a\r\n1\r\n\r\n2\r\n")
-    assert pipe.open().read().timestamps.tolist() == [START_NS, START_NS]
+    assert pipe.open().read().timestamps.tolist() == [START_NS - 1, START_NS]  # none at the same time
 
 
 def test_a_malformed_line_is_told_after_what_came_before_it_and_the_rest_goes_on(pipe: Pipe) -> None:
     pipe.write("a,b\n1,2\n\noops,3\n4\n5,6\n")
     sensor = pipe.open()
     assert sensor.read().values.tolist() == [[1, 2]]
-    with pytest.raises(
-        SensorError, match="Line 4 of standard input is no reading: 'oops' in 'a' is no number"
-    ):
+    with pytest.raises(SensorError, match=r"Standard input gave 'oops,3', .* 'oops' in 'a' is no number"):
         sensor.read()
-    with pytest.raises(
-        SensorError, match="Line 5 of standard input is no reading: it has 1 cells instead of 2"
-    ):
+    with pytest.raises(SensorError, match=r"Standard input gave '4', .* it has 1 cells instead of 2"):
         sensor.read()
     assert sensor.read().values.tolist() == [[5, 6]]
 
@@ -176,6 +173,33 @@ def test_a_stop_ends_the_wait_for_the_first_line(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "rows"), [("a,state,b\n1,on,2\n3,off,4\n", 2), ('{"a": 1, "b": 2, "state": "on"}\n', 1)]
+)
+def test_channels_that_the_settings_name_need_no_line(pipe: Pipe, lines: str, rows: int) -> None:
+    sensor = pipe.open(columns=["a", "b", "state"])
+    assert sensor.channels == ("a", "b", "state")
+    sensor.translate({"state": Codes(["off", "on"])})
+    sensor.choose(["state", "b"])
+    pipe.stop.set()
+    assert sensor.read().values.shape == (0, 2)
+    pipe.stop.clear()
+    pipe.write(lines)
+    assert sensor.read().values.tolist() == [[1, 2], [0, 4]][:rows]
+    assert sensor.channels == ("state", "b")
+
+
+@pytest.mark.parametrize(
+    ("first", "message"), [("a,c\n", "it has no 'b'"), ("", "ended before its first line")]
+)
+def test_a_first_line_that_cannot_be_used_is_told_when_it_comes(pipe: Pipe, first: str, message: str) -> None:
+    sensor = pipe.open(columns=["a", "b"])
+    pipe.write(first)
+    pipe.end()
+    with pytest.raises(InputError, match=message):
+        sensor.read()
+
+
+@pytest.mark.parametrize(
     ("first", "message"),
     [
         ("", "ended before its first line"),
@@ -200,7 +224,7 @@ def test_a_first_line_that_cannot_be_used_is_told(pipe: Pipe, first: str | bytes
 def test_a_column_that_is_not_there_is_told(pipe: Pipe) -> None:
     pipe.write("presure,b\n")
     with pytest.raises(InputError, match=r"it has no 'pressure'; Did you mean 'presure'\?"):
-        pipe.open(columns=["pressure"])
+        pipe.open(columns=["pressure"]).read()
 
 
 @settings(max_examples=60, deadline=None)

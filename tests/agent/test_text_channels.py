@@ -115,7 +115,7 @@ def test_json_lines_give_codes(piped: Callable[..., SensorSettings], options: di
     rig = Rig(piped("\n".join(lines) + "\n", **options), [GRADE, SPEED])
     np.testing.assert_array_equal(rig.values(), CODES)
     assert rig.reader.read() is None
-    assert "Line 5" in rig.counters.detail
+    assert '"speed": 5' in rig.counters.detail
     assert "'grade' is no text" in rig.counters.detail
     assert rig.reader.read() is None
     assert "'speed' is no number" in rig.counters.detail

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
 
-from lineside_agent.clock import Clock, Signal, readable
-from lineside_agent.sensors.lines import FORMATS, Line, Lines
+from lineside_agent.clock import Clock, Signal
+from lineside_agent.sensors.line_feed import LineFeed, LineParser, await_first, lines_like
 from lineside_agent.sensors.sensor import Block, EndOfReadings
+from lineside_agent.sensors.stamps import Stamps
 from lineside_contract.categories import Codes
-from lineside_contract.errors import BadReading, InputError, SensorError
+from lineside_contract.errors import InputError
 
-_READ_BYTES = 65536
-_LONGEST_LINE_BYTES = 1_000_000
+_NAME = "Standard input"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -33,9 +31,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     timestamp: str = "timestamp"
     columns: list[str] = []
 
+    @property
+    def known_channels(self) -> tuple[str, ...]:
+        """The channels, if they are known before a line has come."""
+        return tuple(self.columns)
+
 
 def open(settings: Settings, clock: Clock, stop: Signal) -> Stdin:
-    """Wait for the first line of standard input, which names the channels.
+    """Wait for the first line of standard input, which names the channels, unless `columns` does.
 
     Raises InputError if it cannot be used, SensorError if `stop` is raised before it comes.
     """
@@ -46,107 +49,67 @@ class Stdin:
     """A sensor that reads a descriptor: never longer than until `stop` is raised, and never half a line."""
 
     def __init__(self, settings: Settings, clock: Clock, stop: Signal, descriptor: int) -> None:
-        self._clock = clock
+        self._settings = settings
         self._stop = stop
-        self._descriptor = descriptor
-        self._partial = b""
-        self._waiting: deque[bytes] = deque()  # complete lines
-        self._number = 0  # of the line that was taken last
-        self._ended = False
-        self._lines = self._begin(settings)
+        self._stamps = Stamps(clock)
+        self._feed = LineFeed(descriptor, clock, stop)
+        self._chosen = settings.known_channels
+        self._codes: Mapping[str, Codes] = {}
+        self._parser = None if self._chosen else self._begin()
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of the values' columns."""
-        return self._lines.channels
+        return self._parser.lines.channels if self._parser else self._chosen
 
     def read(self) -> Block:
         """Wait for a line and return the readings of all that are there; raise EndOfReadings at the end.
 
-        Raises BadReading naming a line that is none; the next call goes on with the line after it.
+        Raises BadReading for a line that is none; the next call goes on with the line after it. Raises InputError if
+        the first line, which was not there before, cannot be used.
         """
-        self._fill()
-        if not self._waiting and self._ended:
+        self._feed.wait()
+        if self._parser is None:
+            if self._stop.raised and not self._feed.waiting:
+                return Block(np.empty(0, np.int64), np.empty((0, len(self._chosen)), np.float32))
+            self._parser = self._begin()
+            self._feed.wait()
+        if not self._feed.waiting and self._feed.ended:
             raise EndOfReadings("Standard input has ended.")
-        now = self._clock.wall_ns()
-        timestamps: list[int] = []
-        values: list[list[float]] = []
-        while self._waiting:
-            try:
-                timestamp, row = self._parse(self._waiting[0])
-            except ValueError as error:
-                if values:
-                    break  # first give what came before it
-                self._take()
-                raise BadReading(f"Line {self._number} of standard input is no reading: {error}.") from error
-            self._take()
-            timestamps.append(now if timestamp is None else timestamp)
-            values.append(row)
-        return Block(np.array(timestamps, np.int64), _float32(values, len(self.channels)))
+        return self._parser.block(self._feed.waiting)
 
     def choose(self, channels: Sequence[str]) -> None:
         """Give only these channels: what stands in other columns is not looked at."""
-        self._lines.choose(channels)
+        self._chosen = tuple(channels)
+        if self._parser:
+            self._parser.lines.choose(channels)
 
     def translate(self, columns: Mapping[str, Codes]) -> None:
         """Read these columns, if there are such, as text, and have them among the channels."""
-        self._lines.translate(columns)
+        self._codes = columns
+        if self._parser:
+            self._parser.lines.translate(columns)
 
     def close(self) -> None:
         """Leave standard input to whoever owns it."""
 
-    def _begin(self, settings: Settings) -> Lines:
-        while not self._waiting:
-            if self._ended:
-                raise InputError(
-                    "Standard input ended before its first line.",
-                    hint="Pipe a program's output into the agent.",
-                )
-            self._fill()
-            if self._stop.raised and not self._waiting:
-                raise SensorError("Standard input has given no line yet.")
-        first = self._waiting[0]
-        kind = settings.format
-        if kind == "auto":
-            kind = "json" if first.lstrip().startswith(b"{") else "csv"
+    def _begin(self) -> LineParser:
+        feed, settings = self._feed, self._settings
+        feed.wait()
+        if feed.ended and not feed.waiting:
+            raise InputError(
+                "Standard input ended before its first line.",
+                hint="Pipe a program's output into the agent.",
+            )
+        first = await_first(feed, _NAME)
         try:
-            lines = FORMATS[kind](first, settings.timestamp, settings.columns)
+            lines = lines_like(settings.format, first, settings.timestamp, settings.columns)
         except ValueError as error:
             raise InputError(f"The first line of standard input cannot be used: {error}.") from error
         if lines.header:
-            self._take()
-        return lines
-
-    def _fill(self) -> None:
-        """Wait until a complete line is there, the input ends or `stop` is raised."""
-        while not self._waiting and not self._ended:
-            if not readable(self._descriptor, self._clock, self._stop):
-                return
-            data = os.read(self._descriptor, _READ_BYTES)
-            self._ended = not data
-            *complete, self._partial = (self._partial + data).split(b"\n")
-            if self._ended or len(self._partial) > _LONGEST_LINE_BYTES:
-                complete.append(self._partial)
-                self._partial = b""
-            self._waiting.extend(complete)
-            self._drop_blank()
-
-    def _parse(self, line: bytes) -> Line:
-        if len(line) > _LONGEST_LINE_BYTES:
-            raise ValueError("it is longer than a reading can be")
-        return self._lines.parse(line)
-
-    def _take(self) -> None:
-        self._waiting.popleft()
-        self._number += 1
-        self._drop_blank()
-
-    def _drop_blank(self) -> None:
-        while self._waiting and not self._waiting[0].strip():
-            self._waiting.popleft()
-            self._number += 1
-
-
-def _float32(rows: list[list[float]], width: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
-        return np.array(rows, np.float64).reshape(len(rows), width).astype(np.float32)
+            feed.waiting.popleft()
+        if self._codes:
+            lines.translate(self._codes)
+        if self._chosen:
+            lines.choose(self._chosen)
+        return LineParser(_NAME, lines, self._stamps)
