@@ -80,7 +80,7 @@ COMMANDS = {
     ),
     "watch": Command("lineside_cli.watch", "configure_watch", "agent", "print the messages that flow"),
     "demo": Command(
-        "lineside_cli.demo", "configure_demo", "demo", "watch the whole path work, in 90 seconds"
+        "lineside_cli.demo", "configure_demo", "demo", "watch the whole path work, in under a minute"
     ),
 }
 
