@@ -20,7 +20,7 @@ from paho.mqtt.client import topic_matches_sub
 from sensor_servers import Mqtt, free_port
 
 from lineside_agent.clock import Signal, SystemClock
-from lineside_agent.sensors import open_sensor
+from lineside_agent.sensors import open_sensor, topic_values
 from lineside_agent.sensors.mqtt import Settings
 from lineside_agent.sensors.topic_values import Gather, keys, pattern, subscriptions
 from lineside_contract.errors import BadReading, SensorError
@@ -139,6 +139,23 @@ def test_what_a_wider_subscription_brings_is_not_asked_for_twice() -> None:
     assert subscriptions(["a/+", "a/#", "b", "+"]) == ["+", "a/#"]
     assert subscriptions(["a/+/c", "a/b/+"]) == ["a/+/c", "a/b/+"]
     assert subscriptions(["a/+", "a/b"]) == ["a/+"]
+
+
+def test_a_topic_of_its_own_costs_the_other_channels_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of channels, each with its topic: only wildcards are compared with every topic."""
+    made: list[str] = []
+    monkeypatch.setattr(topic_values, "pattern", lambda topic: made.append(topic) or pattern(topic))
+    topics = [f"a/{number}" for number in range(300)]
+    assert subscriptions([*topics, "b/+"]) == sorted([*topics, "b/+"])
+    values = {topic: {"topic": topic} for topic in [*topics, "+/7"]}
+    gather = gathering(FakeClock(), values=values, reading="each")
+    assert made == ["b/+", "+/7"]
+    row = gather.take("a/7", b"5")
+    assert row is not None
+    assert [(column, value) for column, value in enumerate(row) if not math.isnan(value)] == [
+        (7, 5.0),
+        (300, 5.0),
+    ]
 
 
 def test_nothing_secret_is_shown() -> None:

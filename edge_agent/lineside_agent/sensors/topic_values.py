@@ -36,7 +36,6 @@ class Value(Struct, frozen=True, kw_only=True):
 
 
 class _Wanted(NamedTuple):
-    topic: re.Pattern[str]
     column: int
     keys: tuple[str | int, ...]
 
@@ -46,23 +45,26 @@ class Gather:
 
     def __init__(self, values: Mapping[str, Value], each: bool, max_age_s: float, clock: Clock) -> None:
         """`each`: every message makes a reading, the other values kept for `max_age_s`; else one needs all anew."""
-        self._wanted = [
-            _Wanted(pattern(value.topic), column, keys(value.path))
-            for column, value in enumerate(values.values())
-        ]
+        self._plain: dict[str, list[_Wanted]] = {}
+        self._wild: list[tuple[re.Pattern[str], _Wanted]] = []
+        for column, value in enumerate(values.values()):
+            wanted = _Wanted(column, keys(value.path))
+            if _is_wild(value.topic):
+                self._wild.append((pattern(value.topic), wanted))
+            else:
+                self._plain.setdefault(value.topic, []).append(wanted)
         self._each = each
         self._max_age_s = max_age_s
         self._clock = clock
-        self._values = [math.nan] * len(self._wanted)
-        self._at = [-math.inf] * len(self._wanted)  # monotonic seconds of each value
+        self._values = [math.nan] * len(values)
+        self._at = [-math.inf] * len(values)  # monotonic seconds of each value
         self._fresh: set[int] = set()
 
     def take(self, topic: str, payload: bytes) -> list[float] | None:
         """Take a message; return a reading if it completes one, a value a channel. Raises ValueError."""
+        wild = (wanted for wide, wanted in self._wild if wide.match(topic))
         found = {
-            wanted.column: _number(payload, wanted.keys)
-            for wanted in self._wanted
-            if wanted.topic.match(topic)
+            wanted.column: _number(payload, wanted.keys) for wanted in (*self._plain.get(topic, ()), *wild)
         }
         if not found:
             return None
@@ -98,11 +100,20 @@ def keys(path: str) -> tuple[str | int, ...]:
 def subscriptions(topics: Iterable[str]) -> list[str]:
     """Return the topics without those that another one covers: a broker may send a message once for each."""
     wanted = set(topics)
-    return sorted(topic for topic in wanted if not any(_covers(other, topic) for other in wanted - {topic}))
+    wide = {topic: pattern(topic) for topic in wanted if _is_wild(topic)}
+
+    def covered(narrow: str) -> bool:
+        return any(
+            found.match(narrow) and (topic.endswith("#") or not narrow.endswith("#"))
+            for topic, found in wide.items()
+            if topic != narrow
+        )
+
+    return sorted(topic for topic in wanted if not covered(topic))
 
 
-def _covers(wide: str, narrow: str) -> bool:
-    return (wide.endswith("#") or not narrow.endswith("#")) and pattern(wide).match(narrow) is not None
+def _is_wild(topic: str) -> bool:
+    return "+" in topic or "#" in topic
 
 
 def pattern(topic: str) -> re.Pattern[str]:
