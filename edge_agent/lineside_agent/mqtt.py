@@ -323,7 +323,8 @@ class MqttBroker:
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if self._answered:
-            self._happened.append(Lost(str(code)))
+            # What paho calls every end that MQTT gives no reason for.
+            self._happened.append(Lost(str(code).replace("Unspecified error", "the broker closed it")))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:

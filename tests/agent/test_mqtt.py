@@ -169,6 +169,7 @@ def test_acknowledgements_before_the_end_count(pair: Pair) -> None:
     while not any(isinstance(what, Lost) for what in happened):
         happened += pair.poll()
     assert happened[0] == Acknowledged([tokens[0]])
+    assert happened[-1] == Lost("the broker closed it")
 
 
 def test_what_is_published_to_us_is_taken_and_acknowledged_among_acknowledgements(pair: Pair) -> None:
