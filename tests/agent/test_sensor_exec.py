@@ -114,6 +114,7 @@ def test_a_stop_ends_the_pause_between_two_runs() -> None:
     ("options", "message"),
     [
         ({"command": ()}, "names no program"),
+        ({"command": ("ls", "a\0b")}, "null character"),
         ({"command": ("x",), "pattern": "a"}, 'pattern needs format = "regex"'),
         ({"command": ("x",), "format": "regex"}, "no named group"),
         ({"command": ("x",), "format": "regex", "pattern": "("}, "is no regular expression"),

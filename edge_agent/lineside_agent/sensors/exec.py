@@ -60,6 +60,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.command or not self.command[0]:
             raise ValueError("command names no program")
+        if any("\0" in each for each in self.command):
+            raise ValueError("command has a null character, which no program can be given")
         if self.format == "regex":
             RegexLines(self.pattern, self.timestamp, self.columns)
         elif self.pattern:
