@@ -106,12 +106,17 @@ def test_a_stop_ends_a_waiting_read_within_a_second(source: Source, stop: Signal
 
 
 class CountingClock(SystemClock):
-    """Counts how often somebody waits by it."""
+    """Raises a signal once somebody has waited by it so many times."""
 
-    waits = 0
+    left = 0
+
+    def stop_after(self, waits: int, stop: Signal) -> None:
+        self.left, self.stop = waits, stop
 
     def wait(self, seconds: float, stop: Signal) -> bool:
-        self.waits += 1
+        self.left -= 1
+        if self.left == 0:
+            self.stop.set()
         return super().wait(seconds, stop)
 
 
@@ -125,13 +130,13 @@ def test_waiting_for_a_quiet_source_is_progress_so_that_no_watchdog_barks(
     try:
         blocks(sensor, 2)
         source.silence()
-        before = clock.waits
-        timer = threading.Timer(0.2, stop.set)
+        clock.stop_after(3, stop)
+        timer = threading.Timer(STOP_WITHIN_S * 10, stop.set)
         timer.start()
         while not stop.raised:
             sensor.read()
-        timer.join()
-        assert clock.waits - before >= 3
+        assert timer.is_alive()  # it was the third wait that ended it
+        timer.cancel()
     finally:
         sensor.close()
 
