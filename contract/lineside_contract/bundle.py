@@ -36,6 +36,7 @@ LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_MANIFEST_BYTES = 4 * 1024 * 1024
 LARGEST_SIGNATURE_BYTES = 2 * LARGEST_MANIFEST_BYTES  # it repeats the manifest, in base64
 MOST_FILES = 64
+_EXPORT = "`lineside export` makes a bundle of a model."
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\Z")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest date: the same content gives the same bytes
@@ -74,7 +75,9 @@ class Bundle(NamedTuple):
                 raise BundleError(f"{path} is too large for a bundle: more than {most} bytes.")
             data = path.read_bytes()
         except OSError as error:
-            raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+            raise BundleError(
+                f"{path} cannot be read: {error.strerror}.", hint="Name a file that `lineside export` wrote."
+            ) from error
         return cls.parse(data, str(path), largest_bytes=largest_bytes)
 
     @classmethod
@@ -156,7 +159,9 @@ def _manifest_json(manifest: Manifest) -> bytes:
 def _check_directory(archive: zipfile.ZipFile, name: str) -> None:
     members = archive.infolist()
     if len(members) > MOST_FILES:
-        raise BundleError(f"{name} holds {len(members)} files; a bundle has at most {MOST_FILES}.")
+        raise BundleError(
+            f"{name} holds {len(members)} files; a bundle has at most {MOST_FILES}.", hint=_EXPORT
+        )
     seen = set()
     for member in members:
         if not _PLAIN_NAME.match(member.filename):
@@ -172,7 +177,7 @@ def _check_directory(archive: zipfile.ZipFile, name: str) -> None:
 
 def _read_manifest(archive: zipfile.ZipFile, name: str) -> tuple[Manifest, bytes]:
     if MANIFEST not in archive.namelist():
-        raise BundleError(f"{name} has no {MANIFEST}: it is not a bundle.")
+        raise BundleError(f"{name} has no {MANIFEST}: it is not a bundle.", hint=_EXPORT)
     raw = _read(archive, MANIFEST, LARGEST_MANIFEST_BYTES, name)
     try:
         version = msgspec.json.decode(raw, type=_Format).format

@@ -25,9 +25,7 @@ from lineside_export.networks.meaning import Meaning
 from lineside_export.networks.network import Network, Source
 from lineside_export.networks.read import read
 
-_INSTALL = (
-    "pip install 'lineside[torch]' --extra-index-url https://download.pytorch.org/whl/cpu (without CUDA)."
-)
+_INSTALL = "Run: pip install 'lineside[torch]' --extra-index-url https://download.pytorch.org/whl/cpu (without CUDA)."
 
 
 class Program(NamedTuple):
