@@ -220,7 +220,9 @@ def test_a_manifest_nested_too_deeply_is_refused(path: Path) -> None:
 
 def test_too_many_files_are_refused(path: Path) -> None:
     data = packed([*members_of(path).items(), *((f"f{number}", b"") for number in range(64))])
-    with pytest.raises(BundleError, match=r"holds 68 files; a bundle has at most 64\. `lineside export` makes"):
+    with pytest.raises(
+        BundleError, match=r"holds 68 files; a bundle has at most 64\. `lineside export` makes"
+    ):
         Bundle.parse(data, "it")
 
 
