@@ -253,6 +253,18 @@ def test_damaged_files_are_refused_and_crash_nothing(work) -> None:
         work.refused(work.run("export", "l.txt", "--data", "rows.csv", "-o", "m-1.0.0.bundle.zip"), "l.txt")
 
 
+def test_a_file_that_claims_eight_billion_numbers_takes_no_memory(work) -> None:
+    data = Data(False)
+    SAVED["x.ubj"](data, "x.ubj")
+    content = bytearray(Path("x.ubj").read_bytes())
+    length = content.index(b"#L") + 2
+    content[length : length + 8] = (2**33).to_bytes(8, "big")
+    Path("x.ubj").write_bytes(content)
+    work.rows(data.rows, data.three)
+    result = work.run("export", "x.ubj", "--data", "rows.csv", "-o", "m-1.0.0.bundle.zip")
+    work.refused(result, "more memory")
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("make", "words"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,10 @@ _STARTS = (
     (re.compile(rb"tree\r?\nversion="), "lightgbm"),
     (re.compile(rb"CBM1"), "catboost"),
 )
+# What reading may take: the libraries themselves reserve 2 GB of addresses, and a model many times its file.
+_MOST_BYTES, _BYTES_A_BYTE = 4 << 30, 50
+_MOST_SECONDS, _SECONDS_A_BYTE = 60, 1e-6
+_NO_MEMORY = 3
 # So many first bytes of a file tell.
 START_BYTES = 64
 
@@ -42,17 +47,38 @@ def read(path: Path, name: str) -> Any:
             f"{path} is a model of {name}, which is not installed.", hint=f"pip install 'lineside[{name}]'."
         ) from error
     # A damaged file can crash the library's compiled code: let that happen to another process first.
-    tried = subprocess.run(
-        [sys.executable, "-m", __name__, str(path), name], capture_output=True, check=False
-    )
-    if tried.returncode < 0:
-        raise _damaged(path, name, "it crashes on it")
+    if (problem := _tried(path, name)) is not None:
+        raise _damaged(path, name, problem)
     try:
         return _read(path, name)
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes of the library
         raise _damaged(path, name, (str(error).strip() or type(error).__name__).splitlines()[0]) from error
+
+
+def _tried(path: Path, name: str) -> str | None:
+    """Read and ask the model in another process, and return what went wrong beyond what Python could tell."""
+    seconds = _MOST_SECONDS + _SECONDS_A_BYTE * path.stat().st_size
+    command = [sys.executable, "-m", __name__, str(path), name]
+    try:
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=seconds).returncode
+    except subprocess.TimeoutExpired:
+        return f"it was not done with it after {seconds:.0f} s"
+    if ended == _NO_MEMORY:
+        return "it wants more memory for it than a file of its size explains"
+    return "it crashes on it" if ended < 0 else None
+
+
+def _try(path: Path, name: str) -> int:
+    most = _MOST_BYTES + _BYTES_A_BYTE * path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    try:
+        model = _read(path, name)
+        model.predict(np.zeros((2, model.n_features_in_)))
+    except Exception as error:  # what Python can tell the reading process is told as well
+        return _NO_MEMORY if isinstance(error, MemoryError) or "bad_alloc" in str(error) else 1
+    return 0
 
 
 def _read(path: Path, name: str) -> Any:
@@ -73,5 +99,4 @@ def _damaged(path: Path, name: str, reason: str) -> InputError:
 
 
 if __name__ == "__main__":
-    model = _read(Path(sys.argv[1]), sys.argv[2])
-    model.predict(np.zeros((2, model.n_features_in_)))
+    sys.exit(_try(Path(sys.argv[1]), sys.argv[2]))
