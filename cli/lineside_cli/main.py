@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lineside_contract.errors import LinesideError, nearest
+from lineside_contract.errors import InputError, LinesideError, nearest
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -152,9 +152,14 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _find(arguments: list[str]) -> Command | None:
-    if arguments[0] == "bench" and set(arguments[1:2]) & set(importlib.import_module(SUITE.module).NAMES):
+    if arguments[0] != "bench" or len(arguments) == 1:
+        return COMMANDS.get(arguments[0])
+    names = importlib.import_module(SUITE.module).NAMES
+    if arguments[1] in names:
         return SUITE
-    return COMMANDS.get(arguments[0])
+    if (hint := nearest(arguments[1], names)) and not Path(arguments[1]).exists():
+        raise InputError(f"{arguments[1]} is neither a benchmark nor a bundle that is there.", hint=hint)
+    return COMMANDS["bench"]
 
 
 def _run(name: str, command: Command, arguments: list[str]) -> int:

@@ -186,3 +186,15 @@ def test_a_name_that_is_too_long_is_one_sentence(
 ) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"lineside: The file name {'x' * 40}... is too long")
+
+
+def test_a_mistyped_benchmark_is_no_bundle(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "outag"]) == 2
+    said = "lineside: outag is neither a benchmark nor a bundle that is there. Did you mean 'outage'?\n"
+    assert capsys.readouterr().err == said
+    Path("outag").touch()
+    assert main(["bench", "outag"]) == 2
+    assert "outag is not a bundle" in capsys.readouterr().err
