@@ -145,7 +145,8 @@ def test_plots_are_drawn_beside_both(results: Path) -> None:
 def test_an_unknown_benchmark_is_refused() -> None:
     done = run("speed")
     assert done.returncode == 2
-    assert done.stderr == "lineside: speed cannot be read: No such file or directory.\n"
+    said = "speed cannot be read: No such file or directory. Name a file that `lineside export` wrote."
+    assert done.stderr == f"lineside: {said}\n"
 
 
 def test_a_document_without_a_place_for_results_is_refused_before_anything_is_measured(
