@@ -127,8 +127,8 @@ def _table(found: dict[tuple[str, str, str], list[Rate]]) -> Table:
         " collector that has committed it to SQLite. The agent has one core; broker and collector share the"
         " other. Each number is the difference between a long and a short run, so that start and end cancel"
         " out. The hand-written loop reads JSON lines, gives the model one reading at a time (the agent: up to"
-        " 1000, which is part of the difference) and keeps nothing on disk; both have at most 64 messages in"
-        " flight. After the runs with a collector its store was found to hold every prediction exactly once."
+        " 1000, which is part of the difference) and keeps nothing on disk; it has at most 64 messages in flight,"
+        " the agent 128. After the runs with a collector its store was found to hold every prediction exactly once."
         f" Medians of {len(next(iter(found.values())))} rounds.",
         columns=["broker", "promise", "messages", "predictions/s", "CPU µs each"],
         rows=rows,
