@@ -143,9 +143,9 @@ def test_plots_are_drawn_beside_both(results: Path) -> None:
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
-    done = run("speed")
+    done = run("nonsense")
     assert done.returncode == 2
-    said = "speed cannot be read: No such file or directory. Name a file that `lineside export` wrote."
+    said = "nonsense cannot be read: No such file or directory. Name a file that `lineside export` wrote."
     assert done.stderr == f"lineside: {said}\n"
 
 
