@@ -110,7 +110,10 @@ def lleaves(subject: Subject, folder: Path) -> Written:
     subject.model.booster_.save_model(str(text))
     started = time.perf_counter()
     program = compiler.Model(model_file=str(text))
-    program.compile(cache=str(compiled))
+    try:
+        program.compile(cache=str(compiled))
+    except Exception as error:  # lleaves 1.3 wants an older llvmlite than pip installs
+        raise NotWritten(f"does not compile here: {str(error)[:90]}") from error
 
     def answer(rows: NDArray[np.float32]) -> Any:
         return program.predict(rows, n_jobs=1)
