@@ -38,6 +38,15 @@ def unit(text: str) -> tuple[str, str]:
     return channel, unit
 
 
+def constant(text: str) -> tuple[str, float]:
+    """Read `INPUT=NUMBER`."""
+    name, _, value = text.rpartition("=")
+    number = _number(value)
+    if not name or not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not INPUT=NUMBER, such as state=0")
+    return name, number
+
+
 def count(text: str) -> int:
     """Read a whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:

@@ -187,7 +187,16 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         type=arguments.shape,
         default=(),
         metavar="A,B",
-        help="of one input of a PyTorch module, such as 3,128 for channels,length",
+        help="of one input, such as 3,128 for channels,length: a PyTorch module does not tell, nor some ONNX "
+        "files",
+    )
+    network.add_argument(
+        "--constant",
+        type=arguments.constant,
+        action="append",
+        default=[],
+        metavar="INPUT=NUMBER",
+        help="fill an input of an ONNX file that takes no readings, such as a state with 0; repeat",
     )
 
 
@@ -309,6 +318,7 @@ def _export(options: argparse.Namespace) -> int:
             threshold=options.threshold,
             output=options.answer,
             shape=options.input_shape,
+            constants=tuple(options.constant),
         ),
         columns=Columns(options.channels, options.target, options.ignore, options.group),
         window=Window(length=options.window, hop=options.hop or options.window),

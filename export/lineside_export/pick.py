@@ -18,6 +18,8 @@ Objective: TypeAlias = Literal["latency", "size", "balanced"]
 NOISE = 0.1
 # Sizes closer than this are the same: then accuracy decides.
 AS_SMALL = 0.05
+# What differs less from the original differs by float32's roundings.
+EXACT = 1e-5
 
 
 class Rules(NamedTuple):
@@ -55,7 +57,7 @@ def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list
     if rules.candidate is not None:
         best = _wanted(fitting, rules.candidate)
     elif left:
-        best = OBJECTIVES[rules.objective](left, plain)
+        best = _clearest(OBJECTIVES[rules.objective](left, plain), left, plain)
     else:
         raise _nothing_fits([candidate for candidate in good if candidate.verdict == "kept"], rules)
     return [_finish(candidate, best, plain, rules) for candidate in fitting]
@@ -186,6 +188,18 @@ def _balanced(left: Sequence[Candidate], plain: Candidate) -> Candidate:
         return plain
     as_good = [candidate for candidate in left if both(candidate) <= least * (1 + NOISE)]
     return min(as_good, key=lambda candidate: (-_agreement(candidate), both(candidate)))
+
+
+def _clearest(best: Candidate, left: Sequence[Candidate], plain: Candidate) -> Candidate:
+    """Return the one nearest to the original among those that are as good as the best in everything measured."""
+    equal = [
+        each
+        for each in left
+        if _agreement(each) >= _agreement(best)
+        and _size(each, plain) <= _size(best, plain) * (1 + AS_SMALL)
+        and _latency(each, plain) <= _latency(best, plain) * (1 + NOISE)
+    ]
+    return min(equal, key=lambda each: (max(each.largest_difference or 0.0, EXACT), each is not best))
 
 
 OBJECTIVES: dict[Objective, Callable[[Sequence[Candidate], Candidate], Candidate]] = {

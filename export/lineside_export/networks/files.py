@@ -31,13 +31,17 @@ class Reader(Protocol):
 def open_file(path: Path, meaning: Meaning, length: int, *, trusted: bool) -> Network | None:
     """Read a file as a network, or return None if it is none. Raises InputError if it cannot be had as one."""
     module = READERS.get(path.suffix.lower())
+    if meaning.constants and path.suffix.lower() != ".onnx" and module is not None:
+        raise InputError(
+            "--constant is for ONNX files.", hint="Wrap the module in one that takes the readings alone."
+        )
     if module is not None:
         reader: Reader = importlib.import_module(module)
         return reader.open_network(path, meaning, length, trusted=trusted)
     if meaning != Meaning():
         raise InputError(
-            f"--task, --classes, --logits, --layout, --threshold, --answer and --input-shape are for networks, which "
-            f"{path} is not.",
+            "--task, --classes, --logits, --layout, --threshold, --answer, --input-shape and --constant are for "
+            f"networks, which {path} is not.",
             hint=f"Leave them out; files of networks end in {', '.join(READERS)}.",
         )
     return None

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper
+from onnx import TensorProto, helper
 
 from lineside_export.convert import INPUT
 from lineside_export.networks import heads
 from lineside_export.networks.heads import Head
 from lineside_export.networks.layout import Arrangement
+from lineside_export.networks.naming import free, names, rename
 from lineside_export.networks.read import nodes
 from lineside_export.rewrites.graph import COLUMNS, LABEL, SCORES, VALUES, Graph
 
@@ -64,12 +65,11 @@ def join(model: onnx.ModelProto, arranged: Arrangement, head: Head, parts: Parts
 
 def _apart(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a network whose names are none of those that are put around it."""
-    stored = (each.name for each in model.graph.initializer)
-    made = (name for node in nodes(model.graph) for name in (*node.input, *node.output))
-    if any(name in _OWN_NAMES or name.startswith(_PREFIX) for name in (*stored, *made)):
-        return compose.add_prefix(model, "network_")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    taken = names(copy.graph)
+    ours = sorted(name for name in taken if name in _OWN_NAMES or name.startswith(_PREFIX))
+    rename(copy.graph, {name: free(f"network_{name}", taken) for name in ours})
     return copy
 
 

@@ -63,19 +63,20 @@ def arrangement(sizes: Sequence[int | None], length: int, layout: Layout | None)
         return _of_time(list(sizes), (axes[0], axes[1]), length, layout)
     if layout is not None:
         raise InputError(
-            f"--layout is for a network whose input has an axis of time and one of channels, not {_shown(sizes)}.",
+            f"--layout is for a network whose input has an axis of time and one of channels, not {shown(sizes)}.",
             hint="Leave --layout out; or give --window, if one input is a window of readings.",
         )
-    if length > 1 and len(axes) == 1 and len(sizes) > 1 and sizes[axes[0]] is None:
+    if length > 1 and len(axes) == 1 and sizes[axes[0]] is None:
         sizes = [length if size is None else size for size in sizes]  # one channel
     if None in sizes:
         raise InputError(
-            f"The network's input {_shown(sizes)} leaves open how many values it takes.",
-            hint="Give --window, if one input is a window of readings; or export the network with a fixed shape.",
+            f"The network's input {shown(sizes)} leaves open how many values it takes.",
+            hint="Give --window, if one input is a window of readings; or the sizes: --input-shape "
+            f"{','.join(str(size or 32) for size in sizes)}, or whatever it was trained with.",
         )
     if length > 1 and len(axes) > 2:
         raise InputError(
-            f"The network's input {_shown(sizes)} has more axes than time and channels.",
+            f"The network's input {shown(sizes)} has more axes than time and channels.",
             hint="Leave --window out, and give rows of all its values.",
         )
     return Arrangement(tuple(size or 1 for size in sizes))
@@ -94,12 +95,12 @@ def _of_time(
     if not fitting:
         said = f" as {layout}" if layout else ""
         raise InputError(
-            f"Windows of {length} readings do not fill the network's input {_shown(sizes)}{said}.",
+            f"Windows of {length} readings do not fill the network's input {shown(sizes)}{said}.",
             hint="Is --window the number of readings that it was trained on?",
         )
     if len(fitting) > 1:
         raise InputError(
-            f"A window of {length} readings fills the network's input {_shown(sizes)} in two ways.",
+            f"A window of {length} readings fills the network's input {shown(sizes)} in two ways.",
             hint=f"Say --layout {_LAYOUTS[0]} if the readings come first, each with its channels, or --layout "
             f"{_LAYOUTS[1]}.",
         )
@@ -108,5 +109,6 @@ def _of_time(
     return Arrangement(tuple(size or 1 for size in sizes), name == "channels-first")
 
 
-def _shown(sizes: Sequence[Any]) -> str:
+def shown(sizes: Sequence[Any]) -> str:
+    """Write the sizes of an input, with n rows."""
     return f"(n, {', '.join('?' if size is None else str(size) for size in sizes)})"

@@ -14,7 +14,8 @@ class Meaning(NamedTuple):
     task: None if it shows by itself. classes: in the order of the outputs. logits: its outputs become probabilities
     by softmax, or by the logistic function if there is one. layout: of an input with an axis of time and one of
     channels. threshold: above which score an input is an outlier. output: the name of the output that answers.
-    shape: of one input, for a PyTorch module, which does not tell it.
+    shape: of one input, where the file does not tell it: a PyTorch module, or an ONNX file with open sizes.
+    constants: what fills inputs that take no readings, by name.
     """
 
     task: NetworkTask | None = None
@@ -24,3 +25,4 @@ class Meaning(NamedTuple):
     threshold: float | None = None
     output: str | None = None
     shape: tuple[int, ...] = ()
+    constants: tuple[tuple[str, float], ...] = ()

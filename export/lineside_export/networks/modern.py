@@ -19,11 +19,14 @@ from onnx import helper, numpy_helper, version_converter
 from lineside_contract.errors import InputError
 from lineside_export.check import RELATIVE, SPREAD
 from lineside_export.convert.sklearn import OPSETS
+from lineside_export.networks.branches import settled
 from lineside_export.networks.read import nodes
 
 Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 
 _BATCH = "rows"
+# As many rows as a device hardly ever asks at once, over those of a sample.
+_MANY = 20
 # Constants that are worth computing beforehand make a network little larger.
 _GROWTH = 1.1
 
@@ -61,7 +64,8 @@ def modern(model: onnx.ModelProto, shape: Sequence[int], tried: Sample) -> Moder
     if is_quantized(freed):  # what its integers are is the work of the one who chose them
         return Modern(freed, [])
     raised, note = _raised(freed, tried)
-    return Modern(_simplified(raised, tried), [note] if note else [])
+    simple = _simplified(raised, tried)
+    return Modern(_simplified(_settled(simple, tried), tried), [note] if note else [])
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -132,6 +136,31 @@ def _raised(model: onnx.ModelProto, tried: Sample) -> tuple[onnx.ModelProto, str
     if has > wanted:
         note += f". Devices with an onnxruntime older than {onnxruntime.__version__} may not load it"
     return model, f"{note.rstrip('.')}."
+
+
+def _settled(model: onnx.ModelProto, tried: Sample) -> onnx.ModelProto:
+    """Return the network without branches that no number of rows takes, or as it is."""
+    if not any(node.op_type == "If" for node in model.graph.node):
+        return model
+    given = model.graph.input[0]
+    rows = tried.rows.astype(helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type))
+
+    def ask(asked: onnx.ModelProto, names: Sequence[str]) -> list[list[NDArray[Any]]]:
+        shown = onnx.ModelProto()
+        shown.CopyFrom(asked)
+        del shown.graph.output[:]
+        shown.graph.output.extend(
+            helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, None) for name in dict.fromkeys(names)
+        )
+        loaded = session(shown, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+        pieces = (rows[:1], rows[:2], rows, np.repeat(rows, _MANY, axis=0))
+        return [loaded.run(list(names), {given.name: piece}) for piece in pieces]
+
+    try:
+        found = settled(model, ask)
+    except Exception:  # whatever onnxruntime raises: the network as it is will do
+        return model
+    return model if _difference(found, tried) else found
 
 
 def _simplified(model: onnx.ModelProto, tried: Sample) -> onnx.ModelProto:

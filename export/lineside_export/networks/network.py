@@ -16,15 +16,17 @@ from lineside_contract.messages import Label
 from lineside_export.networks import heads
 from lineside_export.networks.heads import Head, Output
 from lineside_export.networks.join import Parts, join
-from lineside_export.networks.layout import Arrangement, arrangement
+from lineside_export.networks.layout import Arrangement, arrangement, shown
 from lineside_export.networks.meaning import Meaning
 from lineside_export.networks.modern import Run, is_quantized, modern, sample
 from lineside_export.networks.read import nodes
 from lineside_export.schema import Schema
 
 _REAL = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-# Operators that only hand on what another one made.
-_HANDING_ON = frozenset({"Identity", "Reshape", "Squeeze", "Flatten", "Cast", "Unsqueeze"})
+# Operators that only hand on what another one made; a mean of probabilities, such as over time, is one.
+_HANDING_ON = frozenset(
+    {"Identity", "Reshape", "Squeeze", "Flatten", "Cast", "Unsqueeze", "ReduceMean", "GlobalAveragePool"}
+)
 # What networks are called after.
 _TREES = ("Ensemble", "EnsembleClassifier", "EnsembleRegressor")
 _TELLING = ("Conv", "ConvTranspose", "LSTM", "GRU", "RNN", "MatMul", "Gemm", "Attention")
@@ -51,17 +53,18 @@ class Network:
 
     def __init__(self, source: Source, meaning: Meaning, length: int) -> None:
         """Understand a network for windows of `length` readings. Raises InputError if that cannot be done."""
+        source = _asked(source, meaning)
         model = source.model
         self._source = source
-        self._arrangement = arrangement(_sizes(model), length, meaning.layout)
+        self._arrangement = arrangement(_sizes(model, meaning.shape), length, meaning.layout)
         _check_size(model, self._arrangement.features)
         answering, label = _answering(model, meaning)
         tried = sample(source.run, self._arrangement.shape)
         count = _columns(tried.expected[answering], len(tried.rows))
         self._parts = Parts(answering, label, count, tried.expected[answering].ndim == 2)
-        output = _output(model, self._parts)
-        self.head = heads.head(output, meaning, self._arrangement.features)
         found = modern(model, self._arrangement.shape, tried)
+        output = _output(model, found.model, self._parts)
+        self.head = heads.head(output, meaning, self._arrangement.features)
         self.notes = [*source.notes, *found.notes]
         self.quantized = is_quantized(found.model)
         if self.quantized:
@@ -97,6 +100,22 @@ class Network:
         return heads.answer(self.head, columns, given.reshape(len(inputs), -1), label)
 
 
+def _asked(source: Source, meaning: Meaning) -> Source:
+    """Leave out the outputs that nobody asks for: what they are, such as states, does not matter then."""
+    model = onnx.ModelProto()
+    model.CopyFrom(source.model)
+    asked = sorted(at for at in _answering(model, meaning) if at is not None)
+    kept = [source.model.graph.output[at] for at in asked]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+
+    def only(run: Run) -> Run:
+        return lambda rows: [found for at, found in enumerate(run(rows)) if at in asked]
+
+    steady = None if source.steady is None else only(source.steady)
+    return source._replace(model=model, run=only(source.run), steady=steady)
+
+
 def _schema(head: Head, arranged: Arrangement, name: str) -> Schema:
     probabilities = head.task == "classification" and heads.FORMS[head.form].probabilities
     return Schema(
@@ -110,15 +129,26 @@ def _schema(head: Head, arranged: Arrangement, name: str) -> Schema:
     )
 
 
-def _sizes(model: onnx.ModelProto) -> list[int | None]:
-    """Return the sizes of the network's input but the first, of the rows; None for one that is not fixed."""
+def _sizes(model: onnx.ModelProto, said: tuple[int, ...]) -> list[int | None]:
+    """Return the sizes of the network's input but the first, of the rows; None for one that is not fixed.
+
+    said: the sizes that the user gives, or none.
+    """
     kind = model.graph.input[0].type.tensor_type
     if not kind.HasField("shape") or len(kind.shape.dim) < 2:
         raise InputError(
             f"The network's input {model.graph.input[0].name} has no axis of rows before the others.",
             hint="Export it so that it takes several inputs at once: (n, features) or (n, channels, length).",
         )
-    return [size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim[1:]]
+    sizes = [size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim[1:]]
+    if not said:
+        return sizes
+    if len(said) != len(sizes) or any(size not in (None, one) for size, one in zip(sizes, said, strict=True)):
+        raise InputError(
+            f"--input-shape {','.join(map(str, said))} does not fit the network's input {shown(sizes)}.",
+            hint="Give the size of each axis but the first, of the rows; those in the file stay as they are.",
+        )
+    return list(said)
 
 
 def _check_size(model: onnx.ModelProto, features: int) -> None:
@@ -174,9 +204,10 @@ def _columns(expected: NDArray[Any], rows: int) -> int:
     return int(np.prod(expected.shape[1:], dtype=int))
 
 
-def _output(model: onnx.ModelProto, parts: Parts) -> Output:
+def _output(model: onnx.ModelProto, simple: onnx.ModelProto, parts: Parts) -> Output:
+    """Say what shows of the answer; simple: the same network, without branches that are never taken."""
     name = model.graph.output[parts.answering].name
-    by_result = {result: node for node in model.graph.node for result in node.output}
+    by_result = {result: node for node in simple.graph.node for result in node.output}
     node = by_result.get(name)
     while node is not None and node.op_type in _HANDING_ON:
         node = by_result.get(node.input[0])

@@ -29,7 +29,7 @@ def open_network(path: Path, meaning: Meaning, length: int, *, trusted: bool = F
     better exists.
     """
     del trusted  # an ONNX file holds no code
-    model = _without_zipmap(read(path))
+    model = _without_zipmap(read(path, meaning.constants))
     level = onnxruntime.GraphOptimizationLevel
     plain = Runner(model, level.ORT_DISABLE_ALL)
     if not is_quantized(model):

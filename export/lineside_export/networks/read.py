@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,19 @@ from onnx.external_data_helper import load_external_data_for_model
 from onnx.inliner import inline_local_functions
 
 from lineside_contract.errors import InputError
+from lineside_export.networks.fixed import fix
 
 # What every onnxruntime from 1.22 reads.
 _NEWEST_IR = 10
 _REAL = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.FLOAT16: "float16"}
 
 
-def read(path: Path) -> onnx.ModelProto:
+def read(path: Path, constants: Sequence[tuple[str, float]] = ()) -> onnx.ModelProto:
     """Return the network in a file, whole: weights from files beside it, functions written out, no ZipMap.
 
-    Its constants are initializers. Raises InputError if the file is no ONNX model, is damaged, or does not take one
-    array of real numbers.
+    constants: what fills inputs that take no readings, by name. Its own constants are initializers.
+
+    Raises InputError if the file is no ONNX model, is damaged, or does not take one array of real numbers.
     """
     try:
         model = onnx.load(path, load_external_data=False)
@@ -40,7 +42,7 @@ def read(path: Path) -> onnx.ModelProto:
             f"{path} is not a valid ONNX model: {text.rstrip('.')}.",
             hint="Export it again with the newest version of what made it.",
         ) from error
-    return whole(model)
+    return whole(fix(model, constants))
 
 
 def whole(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -58,7 +60,7 @@ def whole(model: onnx.ModelProto) -> onnx.ModelProto:
     if len(given) != 1:
         raise InputError(
             f"The network takes {len(given)} inputs ({names or 'none'}); a device gives it one, the readings.",
-            hint="Export it with one input: make the others, such as states, constants of the network.",
+            hint=_other_inputs(given),
         )
     kind = given[0].type.tensor_type.elem_type
     if kind not in _REAL:
@@ -68,6 +70,15 @@ def whole(model: onnx.ModelProto) -> onnx.ModelProto:
             hint="Export it with a float32 input, and let the network convert it.",
         )
     return model
+
+
+def _other_inputs(given: Sequence[onnx.ValueInfoProto]) -> str:
+    if not given:
+        return "Export it with its input."
+    options = " ".join(f"--constant {each.name}=NUMBER" for each in given[1:])
+    return (
+        f"Fill the others, if numbers are all they need: {options}. A state then starts anew in each window."
+    )
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -17,6 +17,8 @@ from lineside_export.quantize.source import Source
 # Convolutions whose scales are found when the model runs have no fast code in onnxruntime: they take 3 to 15 times as
 # long as in float32 (github.com/microsoft/onnxruntime/issues/12854).
 _DYNAMIC = ("MatMul", "Gemm", "LSTM")
+# So many dB more are not worth two to four times the bytes.
+_HARDLY = 1.0
 
 
 class Static(NamedTuple):
@@ -92,7 +94,8 @@ def _stored(source: Source, graph: onnx.ModelProto) -> Judged:
         found.append(Judged(stored, source.signal(stored)))
         if found[-1].snr >= ENOUGH or not layers.weights(graph):
             break
-    return max(found, key=lambda each: each.snr)
+    clearest = max(each.snr for each in found)
+    return next(each for each in found if each.snr >= clearest - _HARDLY)
 
 
 def _alone(source: Source, kind: Static, calibration: str, layer: str) -> float:

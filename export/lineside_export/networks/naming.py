@@ -1,0 +1,44 @@
+"""The names in a graph and in its branches and loops: one space, as what is inside reads from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import onnx
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph, and those of its branches and loops."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
+
+
+def names(graph: onnx.GraphProto) -> set[str]:
+    """Return every name of a value in a graph, and in its branches and loops."""
+    found: set[str] = set()
+    for each in graphs(graph):
+        found.update(value.name for value in (*each.input, *each.initializer, *each.output))
+        for node in each.node:
+            found.update(node.input, node.output)
+    return found
+
+
+def rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
+    """Give values other names in a graph, and in its branches and loops."""
+    for each in graphs(graph):
+        for value in (*each.input, *each.initializer, *each.output, *each.value_info):
+            value.name = new.get(value.name, value.name)
+        for node in each.node:
+            for given in (node.input, node.output):
+                given[:] = [new.get(name, name) for name in given]
+
+
+def free(name: str, taken: set[str]) -> str:
+    """Return a name like this that is not taken, and take it."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
