@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_agent.model import Answers
+from lineside_export.check import limits
 
 # Two values agree if they lie within this share of the original's standard deviation.
 AGREEMENT_SPREAD = 0.05
@@ -33,7 +34,9 @@ def agreement(original: Answers, answers: Answers) -> float:
     want, got = original.values, answers.values
     if want is None or got is None:
         return 0.0
-    close = np.abs(got - want) <= AGREEMENT_SPREAD * np.std(want, axis=0) + 1e-6 * np.abs(want)
+    # An output that hardly varies agrees where it is exact.
+    near = np.maximum(AGREEMENT_SPREAD * np.std(want, axis=0), limits(original)["values"])
+    close = np.abs(got - want) <= near
     return float(np.mean(close.all(axis=1)))
 
 

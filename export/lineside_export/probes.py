@@ -17,6 +17,8 @@ from lineside_export.wrapped.members import inner_splits
 MOST_THRESHOLDS = 2000
 # Each feature gives five rows; of a long window so many are tried, evenly spread.
 MOST_FEATURES = 1000
+# And of a picture fewer: the rows are to fit into 128 MB.
+_MOST_VALUES = 1 << 25
 _ROWS_A_CODE = 5
 
 
@@ -57,7 +59,8 @@ def _extremes(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     ends = [low, high, 2 * low - high, 2 * high - low, np.zeros_like(low)]
     rows = [middle, *ends]
     width = inputs.shape[1]
-    for feature in np.linspace(0, width - 1, min(width, MOST_FEATURES)).astype(int):
+    most = max(1, min(width, MOST_FEATURES, _MOST_VALUES // (len(ends) * width)))
+    for feature in np.linspace(0, width - 1, most).astype(int):
         for end in ends:
             row = middle.copy()
             row[feature] = end[feature]

@@ -45,11 +45,11 @@ class Trials(NamedTuple):
 def trials(subject: Subject, seed: int) -> Trials:
     """Let the original answer once what every writing is asked. Raises InputError if it refuses the rows."""
     chosen = _chosen(subject, seed)
-    made = _answered(subject, probes(subject.coded, subject.data.inputs, seed, subject.channels))
     given = subject.data.inputs[chosen]
-    expected = [reference.answer(subject.model, subject.schema, rows) for rows in (given, made)]
+    expected = reference.answer(subject.model, subject.schema, given)
+    made, of_made = _answered(subject, probes(subject.coded, subject.data.inputs, seed, subject.channels))
     chance = [equidistant(subject.coded, rows) for rows in (given, made)]
-    return Trials(chosen, made, (expected[0], expected[1]), (chance[0], chance[1]))
+    return Trials(chosen, made, (expected, of_made), (chance[0], chance[1]))
 
 
 def verify(subject: Subject, model: Model, asked: Trials) -> Verification:
@@ -93,10 +93,14 @@ def _chosen(subject: Subject, seed: int) -> NDArray[np.intp]:
     return np.sort(np.concatenate([held_back[:MOST_ROWS], other]))
 
 
-def _answered(subject: Subject, made: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the made rows that the original answers: some models take no negative, or no enormous, values."""
-    kept = made[_takes(subject, made)]
-    return kept if len(kept) else subject.data.inputs[:1]
+def _answered(subject: Subject, made: NDArray[np.float32]) -> tuple[NDArray[np.float32], Answers]:
+    """Return the made rows that the original answers, with the answers: some models take no negative values."""
+    try:
+        return made, reference.answer(subject.model, subject.schema, made)
+    except InputError:
+        kept = made[_takes(subject, made)]
+        kept = kept if len(kept) else subject.data.inputs[:1]
+        return kept, reference.answer(subject.model, subject.schema, kept)
 
 
 def _takes(subject: Subject, rows: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -232,3 +232,20 @@ def test_open_sizes_are_said() -> None:
 def test_sizes_that_do_not_fit(shape) -> None:
     with pytest.raises(InputError, match=r"does not fit the network's input \(n, 3, \?, \?\)"):
         opened(picture(), Meaning(task="regression", shape=shape), 1)
+
+
+def test_an_answer_at_each_step_is_no_classification() -> None:
+    """A Softmax over the last of several axes is not one distribution over all of them."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Softmax", ["z"], ["y"], axis=-1),
+    ]
+    weight = numpy_helper.from_array(GENERATOR.normal(size=(5, 3)).astype(np.float32), "w")
+    given, result = (value(name, TensorProto.FLOAT, ["n", 4, size]) for name, size in (("x", 5), ("y", 3)))
+    graph = helper.make_graph(nodes, "steps", [given], [result], [weight])
+    steps = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(InputError, match="gives 4 x 3 numbers for one input") as refusal:
+        opened(steps, Meaning(), 1)
+    assert "--task regression" in refusal.value.hint
+    rows = GENERATOR.normal(size=(5, 20)).astype(np.float32)
+    assert opened(steps, Meaning(task="regression"), 1).answer(rows).values.shape == (5, 12)

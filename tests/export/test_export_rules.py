@@ -18,6 +18,7 @@ from lineside_export.candidates import Written, variants
 from lineside_export.check import compare
 from lineside_export.convert import convert
 from lineside_export.dataset import split
+from lineside_export.metrics import agreement
 from lineside_export.pick import Rules, pick
 from lineside_export.probes import probes
 from lineside_export.schema import describe
@@ -232,3 +233,24 @@ def test_golden_rows_are_no_ties(binary) -> None:
     rows, answers = read_golden(loose.data)
     assert 0 < len(rows) < 25
     assert np.abs(answers.probabilities[:, 0] - answers.probabilities[:, 1]).min() > 0.1
+
+
+def test_an_output_that_hardly_varies_agrees_where_it_is_exact() -> None:
+    """A map's dark corner: float32's roundings are as large as what varies there."""
+    values = np.array([[1.0, 5.0], [1.0 + 1e-7, 6.0], [1.0, 7.0]])
+    original = Answers(None, None, values, None)
+    assert agreement(original, original._replace(values=values + 2e-6)) == 1.0
+    assert agreement(original, original._replace(values=values + np.array([1e-3, 0]))) == 0.0
+
+
+def test_of_equals_the_nearest_to_the_original_is_taken() -> None:
+    """As small and as fast, within what such measurements are worth: then what differs less."""
+    noisy = replace(
+        PLAIN, name="int8-dynamic", bytes=300, latency_1_us=9.7, agreement=1.0, largest_difference=0.04
+    )
+    clear = replace(noisy, name="int8-weights", bytes=301, latency_1_us=10.1, largest_difference=0.01)
+    slow = replace(clear, name="slow", latency_1_us=12.0, largest_difference=0.0)
+    for objective in ("balanced", "size", "latency"):
+        plain = replace(PLAIN, latency_1_us=15.0)
+        judged = pick([plain, noisy, clear, slow], 0.9, Rules(objective=objective))
+        assert [each.name for each in judged if each.verdict == "chosen"] == ["int8-weights"]

@@ -38,13 +38,17 @@ class Head(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What shows of an output: how many columns, which operator makes it, and the classes in the file, if any."""
+    """What shows of an output: how many columns, which operator makes it, and the classes in the file, if any.
+
+    sizes: of its axes but that of the rows, without those of one element; several are a map, or an answer a step.
+    """
 
     columns: int
     operator: str
     classes: tuple[Label, ...] = ()
     labelled: bool = False
     name: str = ""
+    sizes: tuple[int, ...] = ()
 
 
 def _softmax(columns: NDArray[Any]) -> NDArray[Any]:
@@ -109,6 +113,12 @@ def _task(output: Output, meaning: Meaning) -> NetworkTask:
 
 
 def _classification(output: Output, meaning: Meaning, _: int) -> Head:
+    if len(output.sizes) > 1:
+        raise InputError(
+            f"The network gives {' x '.join(map(str, output.sizes))} numbers for one input, not one for each class.",
+            hint="Export it with one answer for an input, such as the mean over time; or take them all as values: "
+            "--task regression.",
+        )
     count = max(2, output.columns)
     classes = _labels(meaning.classes) or output.classes or tuple(range(count))
     if len(classes) != count or len(set(classes)) != count:

@@ -63,7 +63,9 @@ class Network:
         count = _columns(tried.expected[answering], len(tried.rows))
         self._parts = Parts(answering, label, count, tried.expected[answering].ndim == 2)
         found = modern(model, self._arrangement.shape, tried)
-        output = _output(model, found.model, self._parts)
+        output = _output(model, found.model, self._parts)._replace(
+            sizes=tuple(size for size in tried.expected[answering].shape[1:] if size != 1)
+        )
         self.head = heads.head(output, meaning, self._arrangement.features)
         self.notes = [*source.notes, *found.notes]
         self.quantized = is_quantized(found.model)
