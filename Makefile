@@ -17,6 +17,7 @@ demo: $(DEMO_READY) ## watch the whole path work: export, agent, broker, collect
 	@$(BIN)/python -m lineside_cli.main demo
 
 test: .venv/ready-dev mosquitto ## run every test, with real brokers and real processes
+	@$(BIN)/lineside bench peers install onnx-models > /dev/null || echo "Going on: what needs them is skipped." >&2
 	$(BIN)/python -m pytest
 
 # Apart from `test`: it needs root and QEMU, and ten minutes the first time. It caches in LINESIDE_PI_CACHE
@@ -40,6 +41,7 @@ bench: .venv/ready-dev mosquitto ## measure everything beside what a user would 
 
 bench-export: .venv/ready-dev ## measure the exporter beside skl2onnx, quantizers and compilers, and write docs/benchmarks-export.md
 	$(PIP) -e '.[dev,bench-peers]' || echo "Going on without what could not be installed." >&2
+	$(BIN)/lineside bench peers install onnx-models || echo "Going on without what could not be installed." >&2
 	$(BIN)/lineside bench export --output benchmarks/results --update docs/benchmarks-export.md
 
 # The same day again: make soak SEED=7. All of it in real time: make soak SCALE=1

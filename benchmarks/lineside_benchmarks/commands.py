@@ -26,7 +26,7 @@ BENCHMARKS = {
     "collector": "predictions a second from a broker into a database",
 }
 # The exporter's tables; apart, because compiling one forest for comparison takes as long as all of the others.
-EXPORT = ("export.trees", "export.rewrites", "export.quantization")
+EXPORT = ("export.trees", "export.rewrites", "export.quantization", "export.networks")
 NAMES = (*BENCHMARKS, "export", "all", "compare", "peers", "soak")
 _EPILOG = """\
 examples:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import IsolationForest
 
-from lineside_benchmarks.export import compilers, quantization, rewrites, side_by_side, subjects, trees
+from lineside_benchmarks.export import (
+    compilers,
+    networks,
+    quantization,
+    rewrites,
+    side_by_side,
+    subjects,
+    trees,
+)
+from lineside_benchmarks.export.network_files import PEER, Real, crops
 from lineside_benchmarks.table import Table
+from lineside_export.networks.meaning import Meaning
 
 QUICK: Any = SimpleNamespace(quick=True)
 FOREST = "isolation forest, cancer"
@@ -59,3 +73,46 @@ def test_quantization(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows[side_by_side.OURS][2] * 2 < rows[side_by_side.RIVAL][2]
     assert {"quantize_dynamic", "quantize_static", "float16"} <= set(rows)
     assert table.targets[0].met
+
+
+def _pictures() -> onnx.ModelProto:
+    """A network of pictures, untrained."""
+    generator, shapes = np.random.default_rng(0), {"filters": (16, 3, 3, 3), "matrix": (16 * 36, 2)}
+    nodes = [
+        helper.make_node("Conv", ["x", "filters"], ["conv"]),
+        helper.make_node("Relu", ["conv"], ["relu"]),
+        helper.make_node("Flatten", ["relu"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["y"]),
+    ]
+    stored = [
+        numpy_helper.from_array(generator.normal(0, 0.2, shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    given, result = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
+        for name, shape in (("x", (3, 8, 8)), ("y", (2,)))
+    )
+    graph = helper.make_graph(nodes, "pictures", [given], [result], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_networks_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is there is measured, one that is not is left out, and the page says so."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = Real("own.onnx", lambda count: crops(count, (3, 8, 8)), (3, 8, 8), Meaning())
+    monkeypatch.setattr(networks, "NETWORKS", {"own": own, "other": own._replace(file="other.onnx")})
+    (tmp_path / "lineside" / "peers" / PEER).mkdir(parents=True)
+    onnx.save(_pictures(), tmp_path / "lineside" / "peers" / PEER / "own.onnx")
+    table = networks.run(QUICK)
+    rows = _by_tool(table)
+    assert {row[0] for row in table.rows} == {"own"}
+    assert "left out: other" in table.how
+    assert {networks.ORIGINAL, "quantize_dynamic", "quantize_static", "float16"} <= set(rows)
+    assert rows[networks.ORIGINAL][4] == "inf"
+    assert rows[networks.OURS][2] < rows[networks.ORIGINAL][2]
+    assert float(rows[networks.OURS][4]) > 20
+    assert table.targets[0].met
+    assert capsys.readouterr().out == ""

@@ -29,6 +29,12 @@ PEERS = {
     "thingsboard-gateway": Peer(
         "ThingsBoard IoT Gateway, for outage", ("thingsboard-gateway",), "pip", "bin/thingsboard-gateway"
     ),
+    "onnx-models": Peer(
+        "networks of rapidocr-onnxruntime and silero-vad, for export",
+        ("rapidocr-onnxruntime==1.4.4", "silero-vad==6.2.3"),
+        "files",
+        "silero_vad/data/silero_vad.onnx",
+    ),
     "node-red": Peer(
         "Node-RED with a queue, for outage",
         ("node-red", "node-red-contrib-queue-gate"),
@@ -82,6 +88,12 @@ def _pip(target: Path, packages: tuple[str, ...]) -> list[list[str]]:
     ]
 
 
+def _files(target: Path, packages: tuple[str, ...]) -> list[list[str]]:
+    """Unpack packages without what they need to run: only files in them are read."""
+    flags = ("--quiet", "--no-deps", "--no-compile", "--target", str(target))
+    return [[sys.executable, "-m", "pip", "install", *flags, *packages]]
+
+
 def _npm(_target: Path, packages: tuple[str, ...]) -> list[list[str]]:
     npm = shutil.which("npm")
     if npm is None:
@@ -91,4 +103,8 @@ def _npm(_target: Path, packages: tuple[str, ...]) -> list[list[str]]:
     return [[npm, "install", "--silent", "--no-fund", "--no-audit", *packages]]
 
 
-_WAYS: dict[str, Callable[[Path, tuple[str, ...]], list[list[str]]]] = {"pip": _pip, "npm": _npm}
+_WAYS: dict[str, Callable[[Path, tuple[str, ...]], list[list[str]]]] = {
+    "pip": _pip,
+    "files": _files,
+    "npm": _npm,
+}
