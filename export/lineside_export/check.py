@@ -21,6 +21,8 @@ STATED = (
     f"of their standard deviation plus {RELATIVE:g} of themselves"
 )
 
+# From so many columns on an output is a map, a spectrum or a signal.
+_MAP = 100
 _NO_CHANCE = np.zeros(1, bool)
 
 
@@ -44,6 +46,15 @@ class Comparison(NamedTuple):
     mismatches: list[Mismatch]
 
 
+def spread(columns: NDArray[Any]) -> NDArray[Any]:
+    """Return the standard deviation of each of the columns (n, k); of a map's at least that of the whole map.
+
+    So many numbers are one quantity at many places, and where it hardly varies float32's roundings are as large.
+    """
+    each: NDArray[Any] = np.nanstd(columns, axis=0)
+    return each if len(each) < _MAP else np.maximum(each, np.sqrt(np.nanmean(each**2)))
+
+
 def limits(expected: Answers) -> dict[str, NDArray[Any]]:
     """Return how far each of the original's outputs may be missed, by field."""
     found: dict[str, NDArray[Any]] = {}
@@ -52,7 +63,7 @@ def limits(expected: Answers) -> dict[str, NDArray[Any]]:
     for name in ("values", "scores"):
         columns = getattr(expected, name)
         if columns is not None:
-            found[name] = SPREAD * np.nanstd(columns, axis=0) + RELATIVE * np.abs(columns) + 1e-6
+            found[name] = SPREAD * spread(columns) + RELATIVE * np.abs(columns) + 1e-6
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineside_agent.model import Answers
-from lineside_export.check import limits
+from lineside_export.check import limits, spread
 
 # Two values agree if they lie within this share of the original's standard deviation.
 AGREEMENT_SPREAD = 0.05
@@ -35,7 +35,7 @@ def agreement(original: Answers, answers: Answers) -> float:
     if want is None or got is None:
         return 0.0
     # An output that hardly varies agrees where it is exact.
-    near = np.maximum(AGREEMENT_SPREAD * np.std(want, axis=0), limits(original)["values"])
+    near = np.maximum(AGREEMENT_SPREAD * spread(want), limits(original)["values"])
     close = np.abs(got - want) <= near
     return float(np.mean(close.all(axis=1)))
 
@@ -51,8 +51,8 @@ def largest_difference(original: Answers, answers: Answers) -> float:
     )
     if want is None or got is None:
         return 0.0
-    spread = np.std(want, axis=0)
-    return float(np.max(np.abs(got - want) / np.where(spread > 0, spread, 1)))
+    varies = spread(want)
+    return float(np.max(np.abs(got - want) / np.where(varies > 0, varies, 1)))
 
 
 def _labels(answers: Answers, truth: NDArray[Any]) -> NDArray[Any]:

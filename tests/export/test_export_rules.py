@@ -254,3 +254,14 @@ def test_of_equals_the_nearest_to_the_original_is_taken() -> None:
         plain = replace(PLAIN, latency_1_us=15.0)
         judged = pick([plain, noisy, clear, slow], 0.9, Rules(objective=objective))
         assert [each.name for each in judged if each.verdict == "chosen"] == ["int8-weights"]
+
+
+def test_the_dark_corner_of_a_map_is_judged_by_the_map() -> None:
+    """A hundred numbers are one quantity at many places; three may have units of their own."""
+    bright = np.random.default_rng(0).normal(size=(50, 120))
+    bright[:, :20] = 0.15 + 1e-7 * bright[:, :20]
+    dark = np.where(np.arange(120) < 20, 4e-6, 0)
+    for shown, mismatches in ((slice(None), 0), (slice(19, 22), 50)):
+        original = Answers(None, None, bright[:, shown], None)
+        found = compare(original, original._replace(values=(bright + dark)[:, shown]), "regression")
+        assert len(found.mismatches) == mismatches
