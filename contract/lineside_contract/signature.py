@@ -4,8 +4,8 @@ The manifest holds the digest of every other file, so whoever signs its bytes si
 encoding: DSSE 1.0 (github.com/secure-systems-lab/dsse, protocol.md and envelope.md). Signatures: Ed25519 (RFC
 8032). Keys: PEM, as `openssl genpkey -algorithm ed25519` writes them (RFC 8410).
 
-This module needs the package `cryptography`, which the rest of the contract does not: import it only where
-signatures are asked for.
+Verifying needs the package `cryptography`, which the rest of the contract does not; reading keys and envelopes does
+not need it either.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from lineside_contract import ed25519
 from lineside_contract.bundle import SIGNATURE, Bundle
 from lineside_contract.errors import BundleError, InputError
 
@@ -29,6 +27,9 @@ PAYLOAD_TYPE = "application/vnd.lineside.manifest+json"
 # A key takes its time for each signature, and a hostile bundle must not take a device's.
 MOST_SIGNATURES = 16
 _LARGEST_KEY_BYTES = 64 * 1024
+# The SubjectPublicKeyInfo of an Ed25519 key up to the key itself: RFC 8410, section 4, leaves no choice in it.
+_SPKI = bytes.fromhex("302a300506032b6570032100")
+_SEQUENCE = b"\x30"  # which every other SubjectPublicKeyInfo begins with too
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +48,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublicKey(NamedTuple):
-    """A key that signatures are held against. `name` is its file's, for messages."""
+    """A key that signatures are held against: 32 bytes. `name` is its file's, for messages."""
 
     name: str
-    key_id: str
-    key: Ed25519PublicKey
+    raw: bytes
 
     @classmethod
     def load(cls, path: Path) -> PublicKey:
@@ -66,26 +66,21 @@ class PublicKey(NamedTuple):
                 f"{path} is a private key, which only signs.",
                 hint="Name the .pub file beside it, and keep the .key file where bundles are made.",
             )
-        try:
-            key = load_pem_public_key(data)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise InputError(f"{path} is not a public key.", hint=_MAKE_ONE) from error
-        if not isinstance(key, Ed25519PublicKey):
+        der = _der(data)
+        if not der.startswith(_SEQUENCE):
+            raise InputError(f"{path} is not a public key.", hint=_MAKE_ONE)
+        if not der.startswith(_SPKI) or len(der) != len(_SPKI) + ed25519.KEY_BYTES:
             raise InputError(f"{path} is not an Ed25519 key.", hint=_MAKE_ONE)
-        return cls(path.name, key_id(key), key)
+        return cls(path.name, der[len(_SPKI) :])
+
+    @property
+    def key_id(self) -> str:
+        """The SHA-256 (hexadecimal) of the key's SubjectPublicKeyInfo in DER."""
+        return hashlib.sha256(_SPKI + self.raw).hexdigest()
 
     def made(self, signature: Signature, signed: bytes) -> bool:
         """Say whether this key made the signature over `signed`."""
-        try:
-            self.key.verify(_from_base64(signature.sig), signed)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """Return the SHA-256 (hexadecimal) of the key's SubjectPublicKeyInfo in DER."""
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+        return any(ed25519.made(signed, [(self.raw, raw) for raw in _raw([signature])]))
 
 
 def signed_bytes(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
@@ -131,18 +126,26 @@ def signatures_of(bundle: Bundle, name: str) -> list[Signature]:
     return envelope.signatures
 
 
-def verify(bundle: Bundle, keys: Iterable[PublicKey], name: str) -> list[PublicKey]:
+def verify(
+    bundle: Bundle,
+    keys: Iterable[PublicKey],
+    name: str,
+    made: Callable[[bytes, Sequence[ed25519.Pair]], list[bool]] = ed25519.made,
+) -> list[PublicKey]:
     """Return those of the keys that signed the bundle: at least one.
 
-    Every key is tried on every signature, whatever key id that names. `name` is for the messages. Raises
-    BundleError if the bundle is unsigned, or none of the keys signed it.
+    Every key is tried on every signature, whatever key id that names. `name` is for the messages; `made` does
+    the work of `ed25519.made`, perhaps elsewhere. Raises BundleError if the bundle is unsigned, or none of the
+    keys signed it.
     """
     keys = list(keys)
     signatures = signatures_of(bundle, name)
     if not signatures:
         raise BundleError(f"{name} is not signed.", hint=f"Run: lineside sign {name} --key FILE")
-    signed = signed_bytes(bundle.manifest_bytes)
-    if signers := [key for key in keys if any(key.made(signature, signed) for signature in signatures)]:
+    pairs = [(key.raw, signature) for key in keys for signature in _raw(signatures)]
+    held = made(signed_bytes(bundle.manifest_bytes), pairs)
+    signing = {raw for (raw, _), holds in zip(pairs, held, strict=True) if holds}
+    if signers := [key for key in keys if key.raw in signing]:
         return signers
     claimed = {signature.keyid for signature in signatures}
     if pretended := [key.name for key in keys if key.key_id in claimed]:
@@ -155,6 +158,29 @@ def verify(bundle: Bundle, keys: Iterable[PublicKey], name: str) -> list[PublicK
         f"{name} is signed by a key that is not trusted here (key id {ids}).",
         hint=f"Sign it with a key of {', '.join(key.name for key in keys)}, or trust the other one as well.",
     )
+
+
+def _raw(signatures: Iterable[Signature]) -> list[bytes]:
+    """Return the bytes of those that could be signatures."""
+    found = []
+    for signature in signatures:
+        try:
+            raw = _from_base64(signature.sig)
+        except ValueError:
+            continue
+        if len(raw) == ed25519.SIGNATURE_BYTES:
+            found.append(raw)
+    return found
+
+
+def _der(pem: bytes) -> bytes:
+    """Return what the first public key in a PEM file encodes, nothing if there is none (RFC 7468)."""
+    _, _, after = pem.partition(b"-----BEGIN PUBLIC KEY-----")
+    text, end, _ = after.partition(b"-----END PUBLIC KEY-----")
+    try:
+        return base64.b64decode(b"".join(text.split()), validate=True) if end else b""
+    except binascii.Error:
+        return b""
 
 
 def _from_base64(text: str) -> bytes:

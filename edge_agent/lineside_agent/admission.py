@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from lineside_agent import versions
 from lineside_agent.settings import Settings
+from lineside_agent.verifier import made_elsewhere
 from lineside_contract.bundle import Bundle
 from lineside_contract.errors import InputError
+from lineside_contract.signature import PublicKey, verify
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Admitted(NamedTuple):
 def admit(settings: Settings) -> Admitted:
     """Open the bundle that the settings name. Raises BundleError if it may not run, InputError for a bad key.
 
+    Raises LinesideError if its signature could not be verified: then it may not run now.
+
     Nothing of it but the manifest has been read as anything more than bytes.
     """
     bundle = Bundle.open(settings.bundle)
@@ -58,19 +62,11 @@ def admit(settings: Settings) -> Admitted:
 def _signers(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     if not settings.trusted_keys:
         return ()
-    try:
-        # Here and not above: a device without trusted keys needs neither the package nor the memory it takes.
-        from lineside_contract.signature import PublicKey, verify  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "trusted_keys needs the package cryptography, which is not installed.",
-            hint="Run: pip install 'lineside[agent,signing]'",
-        ) from error
     keys = [PublicKey.load(path) for path in settings.trusted_keys]
     for path in settings.trusted_keys:
         if path.stat().st_mode & stat.S_IWOTH:
             log.warning("every user may replace the trusted key %s; run: chmod o-w %s", path, path)
-    return tuple(key.name for key in verify(bundle, keys, str(settings.bundle)))
+    return tuple(key.name for key in verify(bundle, keys, str(settings.bundle), made_elsewhere))
 
 
 def _known(settings: Settings) -> dict[str, str]:

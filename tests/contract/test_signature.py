@@ -22,7 +22,6 @@ from lineside_contract.signature import (
     PAYLOAD_TYPE,
     PublicKey,
     Signature,
-    key_id,
     seal,
     signatures_of,
     signed_bytes,
@@ -52,8 +51,7 @@ class Signer(NamedTuple):
     @classmethod
     def make(cls, name: str, seed: int) -> Signer:
         key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
-        public = key.public_key()
-        return cls(key, PublicKey(name, key_id(public), public))
+        return cls(key, PublicKey(name, key.public_key().public_bytes_raw()))
 
     def sign(self, payload: bytes, kind: str = PAYLOAD_TYPE) -> Signature:
         made = self.key.sign(signed_bytes(payload, kind))
@@ -342,7 +340,7 @@ def public_pem(key: Any) -> bytes:
 def test_a_public_key_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ops.pub"
     path.write_bytes(public_pem(OPS.key))
-    assert PublicKey.load(path)._replace(key=OPS.trusted.key) == OPS.trusted
+    assert PublicKey.load(path) == OPS.trusted
 
 
 @pytest.mark.parametrize(

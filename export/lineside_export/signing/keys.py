@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from lineside_contract.errors import InputError
 from lineside_contract.files import write_whole
-from lineside_contract.signature import key_id
+from lineside_contract.signature import PublicKey
 
 PASSPHRASE = "LINESIDE_SIGN_PASSPHRASE"
 _LARGEST_KEY_BYTES = 64 * 1024
@@ -73,7 +73,7 @@ def generate(name: Path, environment: Mapping[str, str]) -> KeyPair:
             raise
     except OSError as error:
         raise InputError(f"{private} and {public.name} cannot be written: {error.strerror}.") from error
-    return KeyPair(private, public, key_id(key.public_key()), passphrase is not None)
+    return KeyPair(private, public, PublicKey.load(public).key_id, passphrase is not None)
 
 
 def load_private_key(path: Path, environment: Mapping[str, str]) -> PrivateKey:

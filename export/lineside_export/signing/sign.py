@@ -15,7 +15,6 @@ from lineside_contract.signature import (
     MOST_SIGNATURES,
     PublicKey,
     Signature,
-    key_id,
     seal,
     signatures_of,
     signed_bytes,
@@ -50,7 +49,7 @@ def sign_bundle(path: Path, key: Ed25519PrivateKey, *, replace: bool) -> Signed:
     bundle = Bundle.open(path)
     mine = _sign(bundle.manifest_bytes, key)
     signed = signed_bytes(bundle.manifest_bytes)
-    public = PublicKey(path.name, mine.keyid, key.public_key())
+    public = _public(key)
     others = (
         []
         if replace
@@ -80,4 +79,8 @@ def whose(bundle: Bundle, keys: Sequence[PublicKey], name: str) -> list[Verified
 
 def _sign(manifest: bytes, key: Ed25519PrivateKey) -> Signature:
     signature = base64.b64encode(key.sign(signed_bytes(manifest))).decode()
-    return Signature(sig=signature, keyid=key_id(key.public_key()))
+    return Signature(sig=signature, keyid=_public(key).key_id)
+
+
+def _public(key: Ed25519PrivateKey) -> PublicKey:
+    return PublicKey("", key.public_key().public_bytes_raw())
