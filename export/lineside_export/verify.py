@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from lineside_agent.model import Answers, Model
 from lineside_contract.errors import InputError
+from lineside_contract.messages import Label
 from lineside_export import reference
 from lineside_export.ask import ask
 from lineside_export.check import compare
@@ -19,6 +21,7 @@ from lineside_export.subject import Subject
 # At most so many of the user's rows are compared: scikit-learn answers a forest's rows slowly.
 MOST_ROWS = 20_000
 _SHOWN = 3
+_OUTPUTS = {"probabilities": "probability", "values": "value", "scores": "score"}
 
 
 class Verification(NamedTuple):
@@ -47,9 +50,29 @@ def trials(subject: Subject, seed: int) -> Trials:
     chosen = _chosen(subject, seed)
     given = subject.data.inputs[chosen]
     expected = reference.answer(subject.model, subject.schema, given)
+    check_numbers(expected, subject.schema.classes)
     made, of_made = _answered(subject, probes(subject.coded, subject.data.inputs, seed, subject.channels))
     chance = [equidistant(subject.coded, rows) for rows in (given, made)]
     return Trials(chosen, made, (expected, of_made), (chance[0], chance[1]))
+
+
+def check_numbers(answers: Answers, classes: Sequence[Label]) -> None:
+    """Raise InputError if an output is infinite in any of the rows, or no number in all: nobody can use it."""
+    for field, what in _OUTPUTS.items():
+        columns = getattr(answers, field)
+        if columns is None:
+            continue
+        infinite = np.isinf(columns).sum(axis=0)
+        empty = ~np.isfinite(columns).any(axis=0)
+        for column in np.flatnonzero((infinite > 0) | empty).tolist():
+            of = repr(classes[column]) if len(classes) == columns.shape[1] else f"output {column} (from 0)"
+            rows = int(infinite[column]) or len(columns)
+            raise InputError(
+                f"The model's {what} of {of} is {'infinite' if infinite[column] else 'NaN'} in {rows} of "
+                f"{len(columns)} rows; a prediction has no room for that.",
+                hint="Leave that output out of the model, or bound what it is made of, such as by a Clip before a "
+                "Log; or leave out the rows, if no device meets such.",
+            )
 
 
 def verify(subject: Subject, model: Model, asked: Trials) -> Verification:

@@ -165,3 +165,34 @@ def test_a_missing_reading_is_refused(vibration) -> None:
     Path("rows.csv").write_text("\n".join(text))
     command = ("export", "network.onnx", *COMMAND, "--target", "state", "--classes", "ok,worn", "--logits")
     vibration.refused(vibration.run(*command), "has an empty cell, which ONNX(Conv, Gemm) does not take")
+
+
+@pytest.mark.parametrize(
+    ("operator", "words"),
+    [
+        ("Log", "The model's value of output 1 (from 0) is infinite in 90 of 90 rows"),
+        ("Sqrt", "The model's value of output 1 (from 0) is NaN in 90 of 90 rows"),
+    ],
+)
+def test_an_output_that_is_never_a_number_is_named(work, operator, words) -> None:
+    """The others are, so the network runs; a column of it is made of what is always 0, or always negative."""
+    shift = np.array([10.0, 0.0 if operator == "Log" else -1.0, 10.0], np.float32)
+    nodes = [
+        helper.make_node("Mul", ["x", "mask"], ["m"]),
+        helper.make_node("Add", ["m", "shift"], ["s"]),
+        helper.make_node(operator, ["s"], ["y"]),
+    ]
+    stored = {"mask": np.array([1.0, 0.0, 1.0], np.float32), "shift": shift}
+    saved(model(nodes, stored, ("x", ["n", 3]), ("y", ["n", 3])))
+    work.rows(np.random.default_rng(0).uniform(0, 1, (90, 3)))
+    command = (
+        "export",
+        "network.onnx",
+        "--data",
+        "rows.csv",
+        "--task",
+        "regression",
+        "-o",
+        "m-1.0.0.bundle.zip",
+    )
+    work.refused(work.run(*command), words, "Leave that output out of the model")
