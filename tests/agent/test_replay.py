@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import START_NS, FakeClock
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lineside_agent.clock import Signal
@@ -294,11 +294,20 @@ CELLS = st.one_of(
     st.sampled_from(
         ["", " ", " 7 ", "1_0", "1e400", "-0", "\u0663", "nan", "0x10", "x", '"2"', '"a,1"', '"', "1,2"]
     ),
+    st.sampled_from(
+        ["null", "true", "[1", "1],[2", "1]", "{}", "-0 ", "-0.0", "\t7", "+1", "01", "1.", ".5"]
+    ),
+    st.sampled_from(
+        ["-0e1", "1E5", "1\r2", "\ufeff1", "1\u00a0", "9007199254740993", "3.4028235677973366e38"]
+    ),
     st.integers(-(2**70), 2**70).map(str),
 )
 STAMPS = st.one_of(
     st.integers(10**12, 2 * 10**12).map(str),
     st.sampled_from(["", "1700000000000.5", " 1700000000001", "1_7", "1e12", "nan", "9" * 60, "2020-01-01"]),
+    st.sampled_from(
+        ["-1700000000000", "-0", str(2**63), str(2**63 // 10**6), str(-(2**63) // 10**6 - 1), "1.0"]
+    ),
 )
 
 
@@ -306,6 +315,9 @@ STAMPS = st.one_of(
     st.lists(st.tuples(STAMPS.filter(bool), CELLS, CELLS), min_size=1, max_size=8),
     st.sampled_from(["\n", "\r\n", "\n\n"]),
 )
+@example([("1700000000000", "-0", "1"), ("1700000000001", "1", "-0")], "\n")
+@example([("1700000000000", "1", "-0")], "\r\n")
+@example([("1700000000000", "2],[1700000000001", "1")], "\n")
 def test_lines_taken_at_once_give_what_each_cell_gives(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], end: str
 ) -> None:
@@ -324,3 +336,19 @@ def test_lines_taken_at_once_give_what_each_cell_gives(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CsvFile, "_at_once", lambda *_: None)
         assert read() == at_once
+
+
+def test_plain_lines_are_decoded_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+    monkeypatch.setattr(CsvFile, "_as_table", lambda _, lines: tables.append(lines))
+    path = tmp_path / "a.csv"
+    for plain in ("1,1700000000000,2.5\n3,1700000000001,4\n", "1,1700000000000,2.5\r\n3, 1700000000001,4"):
+        path.write_text(f"a,t,b\n{plain}", newline="")
+        (piece,) = CsvFile(path, ",", "t", []).pieces()
+        assert piece.values.tolist() == [[1, 2.5], [3, 4]]
+        assert piece.timestamps is not None
+        assert piece.timestamps.tolist() == [1_700_000_000_000_000_000, 1_700_000_000_001_000_000]
+    assert not tables
+    path.write_text("a,t,b\n1,1700000000000,2.5\n3,1700000000001,nan\n")
+    assert len(list(CsvFile(path, ",", "t", []).pieces())) == 1
+    assert len(tables) == 1

@@ -12,10 +12,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_agent.sensors.timestamps import Reader, reader_for
+from lineside_agent.sensors.timestamps import Reader, reader_for, scaled, unit_of
 from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError, nearest
 
@@ -23,6 +24,7 @@ DELIMITERS = (",", ";", "\t")
 NO_TIMESTAMP = "none"
 _PIECE_ROWS = 4096
 _LONGEST_TIME = 48  # characters
+_MINUS_ZEROS = ("-0,", "-0\n", "-0\r", "-0 ", "-0\t")  # which msgspec reads as 0, without the sign
 _SAMPLE_ROWS = 100  # how many rows tell which columns are numbers
 
 _Row: TypeAlias = list[str]
@@ -64,6 +66,7 @@ class CsvFile:
         self._check_header(sample)
         self._time = None if timestamp == NO_TIMESTAMP else self._timestamp_column(timestamp)
         self._reader = None if self._time is None else self._timestamp_reader(sample)
+        self._unit = None if self._time is None else unit_of(sample[0][self._time])
         self._named = [self._index(name) for name in columns]
         self._columns = self._named or self._numeric(sample)
         self._codes: dict[int, Codes] = {}
@@ -105,6 +108,31 @@ class CsvFile:
         text = "".join(lines)
         if self._codes or '"' in text or text.isspace():
             return None
+        return self._as_json(text, len(lines)) or self._as_table(lines)
+
+    def _as_json(self, text: str, count: int) -> Piece | None:
+        """Read lines that are JSON but for their brackets, in a third of the time that NumPy takes."""
+        if self._delimiter != "," or (self._time is not None and self._unit is None):
+            return None
+        text = text.rstrip("\r\n")
+        if any(zero in text for zero in _MINUS_ZEROS) or text.endswith("-0"):
+            return None
+        try:
+            rows = self._json.decode("[[" + text.replace("\n", "],[") + "]]")
+        except ValueError:  # msgspec's errors are ValueErrors
+            return None
+        if len(rows) != count:
+            return None  # blank lines, or brackets of its own
+        cells = list(zip(*rows, strict=True))
+        times = None
+        if self._time is not None and self._unit is not None:
+            try:
+                times = scaled(np.array(cells[self._time], np.int64), self._unit)
+            except (ValueError, OverflowError):
+                return None
+        return Piece(times, self._values([cells[column] for column in self._columns], count))
+
+    def _as_table(self, lines: list[str]) -> Piece | None:
         try:
             table = np.loadtxt(lines, self._plain, delimiter=self._delimiter, comments=None, ndmin=1)
             times = None
@@ -113,13 +141,23 @@ class CsvFile:
                 if max(map(len, cells)) == _LONGEST_TIME:
                     return None  # it may be longer
                 times = np.array(list(map(self._reader, cells)), np.int64)
-            values = np.empty((len(table), len(self._columns)), np.float32)
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
-                for place, column in enumerate(self._columns):
-                    values[:, place] = table[str(column)]
         except ValueError:
             return None
-        return Piece(times, values)
+        return Piece(times, self._values([table[str(column)] for column in self._columns], len(table)))
+
+    @staticmethod
+    def _values(columns: Sequence[Any], count: int) -> NDArray[np.float32]:
+        values = np.empty((count, len(columns)), np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
+            for place, column in enumerate(columns):
+                values[:, place] = column
+        return values
+
+    @cached_property
+    def _json(self) -> msgspec.json.Decoder[Any]:
+        """One row after the other; a time must be an integer, which no double comes in between of."""
+        kinds = [int if index == self._time else float for index in range(len(self._header))]
+        return msgspec.json.Decoder(list[tuple[tuple(kinds)]])  # type: ignore[misc]
 
     @cached_property
     def _plain(self) -> np.dtype[Any]:
@@ -226,10 +264,8 @@ class CsvFile:
                 hint="Complete or remove the line.",
             )
         cells = list(zip(*rows, strict=True))
-        values = np.empty((len(rows), len(self._columns)), np.float32)
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, which is counted
-            for place, column in enumerate(self._columns):
-                values[:, place] = self._numbers(before, cells[column], column)
+        numbers = [self._numbers(before, cells[column], column) for column in self._columns]
+        values = self._values(numbers, len(rows))
         if self._time is None:
             return Piece(None, values)
         return Piece(self._times(before, cells[self._time]), values)

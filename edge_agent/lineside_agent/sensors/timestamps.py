@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 # Returns nanoseconds since the Unix epoch, UTC. Raises ValueError.
 Reader: TypeAlias = Callable[[str], int]
 
@@ -22,13 +25,27 @@ def reader_for(example: str) -> Reader:
 
     The unit of a number is judged by its size, once, so that one recording keeps one unit.
     """
+    unit = unit_of(example)
+    if unit is None:
+        iso_ns(example)
+        return iso_ns
+    return lambda text: _epoch_ns(text, unit)
+
+
+def unit_of(example: str) -> int | None:
+    """Return the unit, in ns, of times written as a number like the example; None if it is no number."""
     try:
         number = abs(float(example))
     except ValueError:
-        iso_ns(example)
-        return iso_ns
-    unit = next((unit for limit, unit in _UNITS_NS if number < limit), 1)
-    return lambda text: _epoch_ns(text, unit)
+        return None
+    return next((unit for limit, unit in _UNITS_NS if number < limit), 1)
+
+
+def scaled(numbers: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
+    """Return times of a unit, shape (n,), in ns. Raises ValueError, as the readers do."""
+    if not -_FURTHEST_NS // unit < numbers.min() <= numbers.max() < _FURTHEST_NS // unit:
+        raise ValueError("the time is out of range")
+    return numbers * unit
 
 
 def iso_ns(text: str) -> int:
