@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.manifest import Candidate
-from lineside_export.candidates import ORIGINAL
+from lineside_export.candidates import FLOAT_ARITHMETIC, ORIGINAL
 
 Objective: TypeAlias = Literal["latency", "size", "balanced"]
 
@@ -191,7 +191,10 @@ def _balanced(left: Sequence[Candidate], plain: Candidate) -> Candidate:
 
 
 def _clearest(best: Candidate, left: Sequence[Candidate], plain: Candidate) -> Candidate:
-    """Return the one nearest to the original among those that are as good as the best in everything measured."""
+    """Return the steadiest among those that are as good as the best in everything measured.
+
+    That is one that computes in float32, as every processor does alike; then the one nearest to the original.
+    """
     equal = [
         each
         for each in left
@@ -199,7 +202,14 @@ def _clearest(best: Candidate, left: Sequence[Candidate], plain: Candidate) -> C
         and _size(each, plain) <= _size(best, plain) * (1 + AS_SMALL)
         and _latency(each, plain) <= _latency(best, plain) * (1 + NOISE)
     ]
-    return min(equal, key=lambda each: (max(each.largest_difference or 0.0, EXACT), each is not best))
+    return min(
+        equal,
+        key=lambda each: (
+            each.name not in FLOAT_ARITHMETIC,
+            max(each.largest_difference or 0.0, EXACT),
+            each is not best,
+        ),
+    )
 
 
 OBJECTIVES: dict[Objective, Callable[[Sequence[Candidate], Candidate], Candidate]] = {

@@ -15,6 +15,7 @@ from lineside_export import reference
 from lineside_export.ask import ask
 from lineside_export.check import compare
 from lineside_export.equidistant import equidistant
+from lineside_export.networks.network import Network
 from lineside_export.probes import probes
 from lineside_export.subject import Subject
 
@@ -99,13 +100,12 @@ def verify(subject: Subject, model: Model, asked: Trials) -> Verification:
     return Verification(given.rows, made.rows, given.ties + made.ties, doubt)
 
 
-def refusal(verification: Verification) -> InputError:
+def refusal(subject: Subject, verification: Verification) -> InputError:
     """Return what to raise for a verification that left a doubt."""
-    return InputError(
-        verification.doubt,
-        hint="The converter does not know this model well; use another estimator, "
-        "or write it all the same with --allow-mismatch.",
-    )
+    why = "The converter does not know this model well; use another estimator"
+    if isinstance(subject.model, Network):
+        why = "If so little is apart, it magnifies float32's roundings, and so it will on a device: scale its inputs"
+    return InputError(verification.doubt, hint=f"{why}, or write it all the same with --allow-mismatch.")
 
 
 def _chosen(subject: Subject, seed: int) -> NDArray[np.intp]:

@@ -149,7 +149,7 @@ def sound(subject: Subject, found: list[Writing], asked: Trials, *, allow: bool)
     good = [each for each in tried if not each[1].doubt]
     if not good:
         if not allow:
-            raise refusal(tried[0][1])
+            raise refusal(subject, tried[0][1])
         good = tried[:1]
     others = [writing.variant for writing in found if not writing.model]
     failed = "failed" if good[0][1].doubt else f"failed, where {good[0][0].variant.name} does not"

@@ -27,6 +27,9 @@ Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 _BATCH = "rows"
 # As many rows as a device hardly ever asks at once, over those of a sample.
 _MANY = 20
+_WHOLE_SCALES = (
+    "Dynamic quantization takes one scale for all rows. Export the float32 network: it is quantized here."
+)
 # Constants that are worth computing beforehand make a network little larger.
 _GROWTH = 1.1
 
@@ -59,7 +62,9 @@ def modern(model: onnx.ModelProto, shape: Sequence[int], tried: Sample) -> Moder
         raise InputError(
             "The network does not answer several rows at once as it answers them one at a time: "
             f"{_difference(_freed(model, shape)[-1], tried)}.",
-            hint="Export it in evaluation mode, with a first axis of any size (dynamic_axes or dynamic_shapes).",
+            hint=_WHOLE_SCALES
+            if is_quantized(model)
+            else "Export it in evaluation mode, with a first axis of any size (dynamic_axes or dynamic_shapes).",
         )
     if is_quantized(freed):  # what its integers are is the work of the one who chose them
         return Modern(freed, [])
