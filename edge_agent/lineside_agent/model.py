@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from itertools import count
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,9 +43,11 @@ class Model:
         """
         self._session = _session(model, threads)
         graph = {output.name for output in self._session.get_outputs()}
-        named = [(field, getattr(outputs, field)) for field in _FIELDS]
-        self._fields = [field for field, name in named if name is not None]
-        self._names = [name for _, name in named if name is not None]
+        named = [getattr(outputs, field) for field in _FIELDS]
+        self._names = [name for name in named if name is not None]
+        # Where each field stands among what the session returns; after the last one, where it has none.
+        places = count()
+        self._fields = itemgetter(*(-1 if name is None else next(places) for name in named))
         if missing := set(self._names) - graph:
             raise BundleError(f"The model has no output {', '.join(sorted(missing))}.")
         self._input = input_name
@@ -69,13 +73,11 @@ class Model:
 
     def predict(self, inputs: NDArray[np.float32]) -> Answers:
         """Answer inputs of shape (n, features), float32, C-contiguous."""
-        found = dict(zip(self._fields, self._session.run(self._names, {self._input: inputs}), strict=True))
-        return Answers(
-            label=_flat(found.get("label")),
-            probabilities=found.get("probabilities"),
-            values=_columns(found.get("values")),
-            scores=_columns(found.get("scores")),
-        )
+        found = self._session.run(self._names, {self._input: inputs})
+        label, probabilities, values, scores = self._fields([*found, None])
+        if label is not None and label.ndim != 1:
+            label = label.reshape(-1)
+        return Answers(label, probabilities, _columns(values), _columns(scores))
 
 
 def write_golden(inputs: NDArray[np.float32], answers: Answers) -> bytes:
@@ -132,9 +134,5 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot load the model: {text}") from error
 
 
-def _flat(label: NDArray[Any] | None) -> NDArray[Any] | None:
-    return None if label is None else label.reshape(-1)
-
-
 def _columns(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    return values.reshape(-1, 1) if values is not None and values.ndim == 1 else values
+    return values if values is None or values.ndim != 1 else values.reshape(-1, 1)

@@ -117,9 +117,12 @@ def finite_rows(block: Block, mode: Literal["skip", "pass"]) -> tuple[Block, int
 
     Also returns how many such readings there were.
     """
-    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(block.values), axis=1)
+    cells = np.isfinite(block.values)
+    if np.logical_and.reduce(cells, axis=None):
+        return block, 0
+    finite: NDArray[np.bool_] = np.logical_and.reduce(cells, axis=1)
     bad = len(finite) - int(np.count_nonzero(finite))
-    if bad and mode == "skip":
+    if mode == "skip":
         return Block(block.timestamps[finite], block.values[finite]), bad
     return block, bad
 
