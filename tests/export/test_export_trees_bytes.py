@@ -23,7 +23,7 @@ from lineside_export.schema import describe
 from lineside_export.trees.encode import node
 from lineside_export.trees.ensemble import Ensemble, Nodes
 from lineside_export.trees.packing import attribute, message, varints
-from lineside_export.trees.shrink import round_down, shrink
+from lineside_export.trees.shrink import arranged, round_down, shrink
 from lineside_export.trees.write import write
 
 
@@ -71,7 +71,7 @@ def test_a_million_nodes_are_written_in_seconds() -> None:
     ensemble = _complete(8, 16)
     assert len(ensemble.weight) > 1_000_000
     start = time.process_time()
-    data = node(ensemble, shrink(ensemble), INPUT, "sums")
+    data = node(ensemble, arranged(shrink(ensemble)), INPUT, "sums")
     # Half a second on a workstation; skl2onnx takes ten.
     assert time.process_time() - start < 6
     assert len(data) < 13 * len(ensemble.weight)
@@ -91,13 +91,6 @@ def test_the_digits_forest_takes_few_bytes(digits) -> None:
     assert len(digits) < 160_000
     # In a bundle, which deflates: in the order of training it would be 71,000.
     assert len(zlib.compress(digits, 9)) < 50_000
-
-
-def test_a_forest_of_votes_tells_missing_readings_by_its_tests(digits) -> None:
-    (trees,) = (each for each in onnx.load_from_string(digits).graph.node if each.op_type == "TreeEnsemble")
-    attributes = {each.name: each for each in trees.attribute}
-    assert "nodes_missing_value_tracks_true" not in attributes
-    assert set(onnx.numpy_helper.to_array(attributes["nodes_modes"].t)) == {0, 3}
 
 
 @pytest.mark.filterwarnings("ignore")

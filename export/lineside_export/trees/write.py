@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import onnx
@@ -16,9 +16,10 @@ from lineside_export.trees.ensemble import Ensemble
 from lineside_export.trees.extract import extract
 from lineside_export.trees.inside import Split
 from lineside_export.trees.links import Steps, link
+from lineside_export.trees.missing import routed
 from lineside_export.trees.packing import message
 from lineside_export.trees.readings import readings
-from lineside_export.trees.shrink import round_down, shrink
+from lineside_export.trees.shrink import arranged, round_down, shrink
 
 # A TreeEnsemble needs ai.onnx.ml 5 (onnx 1.16), which has IR version 10.
 _OPSETS = {"": 21, DOMAIN: 5}
@@ -53,13 +54,13 @@ def write(
         ensemble = change(ensemble)
     folded = fold_steps(ensemble, before, schema.features)
     if folded is not None:
-        return _model(folded, schema, _inputs(source, schema.features), source)
+        return _model(folded, schema, _inputs(source, schema.features), _Seen(source, schema.features))
     graph = prepare(before).graph
     result = graph.output[0]
     if len(graph.output) != 1 or result.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         return None
     del graph.output[:]
-    return _model(ensemble, schema, graph, result.name)
+    return _model(ensemble, schema, graph, _Seen(result.name, getattr(last, "n_features_in_", None)))
 
 
 def seen_splits(model: Any, features: int) -> list[Split] | None:
@@ -93,13 +94,23 @@ def _inputs(source: str, features: int) -> onnx.GraphProto:
     return onnx.GraphProto(input=[rows])
 
 
-def _model(ensemble: Ensemble, schema: Schema, before: onnx.GraphProto, source: str) -> bytes:
+class _Seen(NamedTuple):
+    """What the trees see, by its name, and how many columns that has; None if nobody knows."""
+
+    name: str
+    columns: int | None
+
+
+def _model(ensemble: Ensemble, schema: Schema, before: onnx.GraphProto, seen: _Seen) -> bytes:
     """Join the graph before the trees, the trees and the graph after: protobuf's messages join end to end."""
     before.name = schema.estimator
     steps = Steps()
-    source = readings(steps, ensemble, source)
+    source = readings(steps, ensemble, seen.name)
+    sides = sum(each.sides.shape[1] for each in ensemble.categories)
+    columns = None if seen.columns is None else seen.columns + sides
+    compact, source = routed(ensemble, shrink(ensemble), steps, source, columns)
     after = link(ensemble, schema)
-    trees = node(ensemble, shrink(ensemble), source, after.sums)
+    trees = node(ensemble, arranged(compact), source, after.sums)
     graph = [
         before.SerializeToString(),
         steps.graph.SerializeToString(),
