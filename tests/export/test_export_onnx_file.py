@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 from small_networks import LENGTH, STATES, cnn, dense, machine, model, saved
@@ -20,6 +21,7 @@ from small_networks import LENGTH, STATES, cnn, dense, machine, model, saved
 from lineside_agent.model import Model
 from lineside_contract.bundle import Bundle
 from lineside_contract.errors import InputError
+from lineside_export.candidates import variants
 from lineside_export.networks.layout import Arrangement, arrangement
 from lineside_export.networks.meaning import Meaning
 from lineside_export.networks.onnx_file import open_network
@@ -393,3 +395,35 @@ def test_a_network_that_is_quantized_already_stays_as_it_is(vibration) -> None:
     assert reasons == {"not tried: the model is quantized already"}
     # Another processor rounds to other steps: the golden rows leave room for that.
     assert manifest["golden_tolerance"] >= 1e-3
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_network_of_float16_computes_in_float32(tmp_path, monkeypatch, keep) -> None:
+    """As onnxruntime's converter writes it, its nodes out of order; its weights are float16's, and stay so."""
+    monkeypatch.chdir(tmp_path)
+    narrow = convert_float_to_float16(NETWORK, keep_io_types=keep)
+    order = [*narrow.graph.node][::-1]
+    del narrow.graph.node[:]
+    narrow.graph.node.extend(order)
+    network = open_network(saved(narrow), Meaning(logits=True), LENGTH)
+    assert any("computes in float16" in note for note in network.notes)
+    inputs = SEEN.readings.reshape(-1, 2 * LENGTH)[:30]
+    expected = run(NETWORK, SEEN.windows[:30])[0]
+    found = network.answer(inputs)
+    assert (found.label == expected.argmax(axis=1)).all()
+    likely = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.probabilities, likely, atol=5e-3)
+    kinds = {each.data_type for each in network.graph.graph.initializer}
+    assert TensorProto.FLOAT16 not in kinds
+    small = next(each for each in variants(network.graph, inputs) if each.name == "float16-weights")
+    np.testing.assert_array_equal(
+        *(run(each, inputs)[1] for each in (network.graph, onnx.load_from_string(small.model)))
+    )
+
+
+def test_nodes_in_a_circle_are_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nodes = [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Add", ["a", "a"], ["b"])]
+    with pytest.raises(InputError, match="not a valid ONNX model") as refusal:
+        open_network(saved(model(nodes, {}, ("x", ["n", 3]), ("b", ["n", 3]))), Meaning(), 1)
+    assert refusal.value.hint

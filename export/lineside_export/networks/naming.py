@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 
 import onnx
 
@@ -42,3 +43,13 @@ def free(name: str, taken: set[str]) -> str:
         name += "_"
     taken.add(name)
     return name
+
+
+def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return a graph's nodes, each after those that it reads. Raises graphlib.CycleError."""
+    maker = {name: at for at, node in enumerate(graph.node) for name in node.output if name}
+    before: dict[int, set[int]] = {}
+    for at, node in enumerate(graph.node):
+        inside = (names(each.g) for each in node.attribute if each.type == onnx.AttributeProto.GRAPH)
+        before[at] = {maker[name] for name in {*node.input}.union(*inside) if name in maker}
+    return [graph.node[at] for at in TopologicalSorter(before).static_order()]

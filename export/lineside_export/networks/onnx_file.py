@@ -16,9 +16,14 @@ from lineside_export.networks.meaning import Meaning
 from lineside_export.networks.modern import is_quantized, session
 from lineside_export.networks.network import Network, Source
 from lineside_export.networks.read import read
+from lineside_export.networks.wide import is_narrow, widened
 
 _ORIGINAL = (
     "The original that every version is held against is the file itself, run by onnxruntime unoptimised."
+)
+_WIDENED = (
+    "The file computes in float16, which onnxruntime does quickly on few processors: the original that every version "
+    "is held against is the same network, with the same weights, in float32."
 )
 
 
@@ -33,6 +38,11 @@ def open_network(path: Path, meaning: Meaning, length: int, *, trusted: bool = F
     level = onnxruntime.GraphOptimizationLevel
     plain = Runner(model, level.ORT_DISABLE_ALL)
     if not is_quantized(model):
+        if is_narrow(model):
+            wide = widened(model)
+            return Network(
+                Source(wide, Runner(wide, level.ORT_DISABLE_ALL), "ONNX", [_WIDENED]), meaning, length
+            )
         return Network(Source(model, plain, "ONNX", [_ORIGINAL]), meaning, length)
     # Unoptimised, onnxruntime runs it in float32: the same but for roundings of a whole step.
     return Network(Source(model, Runner(model, level.ORT_ENABLE_ALL), "ONNX", [], plain), meaning, length)

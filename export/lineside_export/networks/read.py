@@ -13,6 +13,7 @@ from onnx.inliner import inline_local_functions
 
 from lineside_contract.errors import InputError
 from lineside_export.networks.fixed import fix
+from lineside_export.networks.naming import ordered
 
 # What every onnxruntime from 1.22 reads.
 _NEWEST_IR = 10
@@ -34,8 +35,7 @@ def read(path: Path, constants: Sequence[tuple[str, float]] = ()) -> onnx.ModelP
         raise InputError(f"{path} is not an ONNX model, or is damaged.", hint="Export it again.") from error
     _load_weights(model, path)
     try:
-        onnx.checker.check_model(model)
-        model = inline_local_functions(model)
+        model = inline_local_functions(_checked(model))
     except Exception as error:  # the checker's errors are many, and written in C++
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
@@ -88,6 +88,21 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from nodes(attribute.g)
+
+
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that is valid, once its nodes are in order. Raises what the checker and graphlib do.
+
+    onnxruntime loads nodes in any order, and its own converter to float16 leaves them so.
+    """
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError:
+        nodes = ordered(model.graph)
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        onnx.checker.check_model(model)
+    return model
 
 
 def _load_weights(model: onnx.ModelProto, path: Path) -> None:
