@@ -113,6 +113,8 @@ class Deliver:
             self._connect(now)
         if self.connected:
             self._send(now)
+        # Here and not after the wait: what the sensing thread wakes this one for goes out first.
+        self._housekeep(now)
         for happening in self._broker.poll(
             min(longest_s, self._patience(now)), self._wake, gather=not self._short_of_room()
         ):
@@ -121,7 +123,6 @@ class Deliver:
             except NotDelivered as error:  # an answer to it found the connection gone
                 self._on_lost(str(error))
         self._wake.clear()
-        self._housekeep(self._clock.monotonic())
 
     def wake(self) -> None:
         """End the wait of `deliver_once`, from any thread."""
