@@ -44,7 +44,7 @@ def make_golden(subject: Subject, judgement: Judgement, plain: Measured, truth: 
     steady = plain.answers if judgement.chosen.candidate.name not in FLOAT_ARITHMETIC else None
     if isinstance(subject.model, Network) and subject.model.quantized:
         steady = subject.model.steady(truth.inputs)
-    return golden.choose(model, truth.inputs, steady, subject.schema.task)
+    return golden.choose(model, truth.inputs, steady, subject.schema.task, subject.schema.threshold)
 
 
 def make_manifest(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lineside_agent.model import Answers
 from lineside_contract.manifest import Task
 from lineside_export.margins import tied
+from lineside_export.thresholds import Threshold
 
 # How far float32 may lie from scikit-learn's float64: a probability by this much; a score or a value by this
 # share of its spread (standard deviation over the rows) and this share of itself.
@@ -68,14 +69,20 @@ def limits(expected: Answers) -> dict[str, NDArray[Any]]:
 
 
 def compare(
-    expected: Answers, found: Answers, task: Task, chance: NDArray[np.bool_] = _NO_CHANCE
+    expected: Answers,
+    found: Answers,
+    task: Task,
+    chance: NDArray[np.bool_] = _NO_CHANCE,
+    threshold: Threshold | None = None,
 ) -> Comparison:
     """Compare the answers to the same rows. A field that the exported model does not have is not compared.
 
-    chance: which rows, shape (n,), the original itself answers by chance; they count as ties.
+    chance: which rows, shape (n,), the original itself answers by chance; they count as ties. threshold: what the
+    model decides by, if not by its best column: a tie is where that lies between the two answers, or within float32's
+    rounding of the original's.
     """
     allowed = limits(expected)
-    ties = tied(expected, task, allowed) | chance
+    ties = tied(expected, task, _judged(expected, found, allowed, threshold), threshold) | chance
     wrong: dict[int, Mismatch] = {}
     for field in ("label", "probabilities", "values", "scores"):
         got, want = getattr(found, field), getattr(expected, field)
@@ -92,6 +99,19 @@ def compare(
         for row in np.flatnonzero(bad).tolist():
             wrong.setdefault(row, Mismatch(row, field, want[row], got[row]))
     return Comparison(len(ties), int(ties.sum()), [wrong[row] for row in sorted(wrong)])
+
+
+def _judged(
+    expected: Answers, found: Answers, allowed: dict[str, NDArray[Any]], threshold: Threshold | None
+) -> dict[str, NDArray[Any]]:
+    """Return how far an output may be from another label and be no tie, by field."""
+    if threshold is None:
+        return allowed
+    want, got = getattr(expected, threshold.field), getattr(found, threshold.field)
+    if want is None or got is None or want.shape != got.shape:
+        return allowed
+    moved = np.abs(got - want)[:, [threshold.column]]
+    return {threshold.field: moved + 2 * threshold.rounding}
 
 
 def _short(value: Any) -> str:

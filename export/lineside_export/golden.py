@@ -11,6 +11,7 @@ from lineside_agent.model import Answers, Model, write_golden
 from lineside_contract.manifest import Task
 from lineside_export.ask import ask
 from lineside_export.margins import tied
+from lineside_export.thresholds import Threshold
 
 MOST_ROWS = 64
 # float32 sums in another order, as on another processor.
@@ -26,7 +27,13 @@ class Golden(NamedTuple):
     tolerance: float
 
 
-def choose(model: Model, inputs: NDArray[np.float32], plain: Answers | None, task: Task) -> Golden:
+def choose(
+    model: Model,
+    inputs: NDArray[np.float32],
+    plain: Answers | None,
+    task: Task,
+    threshold: Threshold | None = None,
+) -> Golden:
     """Take up to MOST_ROWS of the inputs whose label is no tie, evenly spread over them.
 
     `plain` holds the float32 model's answers to the same inputs if `model` is quantized. Then a device may
@@ -39,7 +46,7 @@ def choose(model: Model, inputs: NDArray[np.float32], plain: Answers | None, tas
         for name, columns in answers._asdict().items()
         if columns is not None and name != "label"
     }
-    clear = np.flatnonzero(~tied(answers, task, limits))
+    clear = np.flatnonzero(~tied(answers, task, limits, threshold))
     if not len(clear):
         clear = np.arange(1)  # every row is a tie: one that at least shows that the model runs
     rows = clear[np.linspace(0, len(clear) - 1, min(MOST_ROWS, len(clear))).astype(int)]

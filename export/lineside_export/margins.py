@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 
 from lineside_agent.model import Answers
 from lineside_contract.manifest import Task
+from lineside_export.thresholds import Threshold
 
 _SCORED = ("probabilities", "scores")
 
 
-def tied(answers: Answers, task: Task, limits: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def tied(
+    answers: Answers, task: Task, limits: dict[str, NDArray[Any]], threshold: Threshold | None = None
+) -> NDArray[np.bool_]:
     """Tell for each row whether its label could turn if every output moved by its limit.
 
     limits: by field of Answers, the same shape as that field, or broadcasting to it. All False for values.
+    threshold: what the model decides by, if not by its best column.
     """
     first = next(field for field in answers if field is not None)
     found = np.zeros(len(first), bool)
@@ -24,6 +28,9 @@ def tied(answers: Answers, task: Task, limits: dict[str, NDArray[Any]]) -> NDArr
         columns = getattr(answers, name)
         if columns is not None and name in limits:
             limit = np.broadcast_to(limits[name], columns.shape).max(axis=1)
+            if threshold is not None:
+                found |= threshold.within(columns, limit) if name == threshold.field else False
+                continue
             nearest = task == "clustering" and name == "scores"
             found |= _lead(np.asarray(columns), nearest=nearest) <= 2 * limit
     return found

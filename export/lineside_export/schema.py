@@ -11,6 +11,7 @@ from lineside_agent.model import Answers
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Outputs, Task
 from lineside_contract.messages import Label
+from lineside_export.thresholds import Threshold, threshold_of
 
 # By what scikit-learn calls the kind of an estimator.
 _TASKS: dict[str, Task] = {
@@ -27,6 +28,7 @@ class Schema(NamedTuple):
 
     `features` is None if the model does not say. `classes` are in the order of the probabilities' columns.
     `categories` are the texts of each column, none for numbers; without any, all columns are numbers.
+    `threshold` is what a classifier decides by, if not by its likeliest class.
     """
 
     task: Task
@@ -37,6 +39,7 @@ class Schema(NamedTuple):
     probabilities: bool
     scores: bool
     categories: tuple[tuple[str, ...], ...] = ()
+    threshold: Threshold | None = None
 
 
 @runtime_checkable
@@ -68,6 +71,7 @@ def describe(model: Any) -> Schema:
         classes=_classes(model, task),
         probabilities=task in ("classification", "clustering") and hasattr(model, "predict_proba"),
         scores=hasattr(model, "transform" if task == "clustering" else "decision_function"),
+        threshold=threshold_of(model) if task == "classification" else None,
     )
 
 

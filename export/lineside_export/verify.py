@@ -78,9 +78,10 @@ def check_numbers(answers: Answers, classes: Sequence[Label]) -> None:
 
 def verify(subject: Subject, model: Model, asked: Trials) -> Verification:
     """Compare a converted model with the original."""
-    task = subject.schema.task
-    given = compare(asked.expected[0], ask(model, subject.data.inputs[asked.chosen]), task, asked.chance[0])
-    made = compare(asked.expected[1], ask(model, asked.made), task, asked.chance[1])
+    task, threshold = subject.schema.task, subject.schema.threshold
+    found = ask(model, subject.data.inputs[asked.chosen])
+    given = compare(asked.expected[0], found, task, asked.chance[0], threshold)
+    made = compare(asked.expected[1], ask(model, asked.made), task, asked.chance[1], threshold)
     doubts = []
     if given.mismatches:
         shown = [

@@ -50,10 +50,12 @@ from sklearn.tree import DecisionTreeClassifier
 from lineside_agent.model import Answers, Model
 from lineside_contract.manifest import Channel
 from lineside_export.ask import ask
+from lineside_export.check import compare
 from lineside_export.convert import INPUT
 from lineside_export.dataset import Dataset, Rows
 from lineside_export.schema import describe
 from lineside_export.subject import Subject
+from lineside_export.thresholds import Threshold
 from lineside_export.verify import trials
 from lineside_export.writings import sound, writings
 
@@ -261,6 +263,44 @@ def test_a_chance_exactly_at_the_threshold_is_positive(binary, threshold) -> Non
     seen = rows.astype(np.float32).astype(float)
     assert (model.predict_proba(seen)[:, 1] == threshold).any()
     np.testing.assert_array_equal(exact(model, rows).answers.label, model.predict(seen))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scores_that_equal_the_threshold_are_ties_and_the_others_are_judged() -> None:
+    # Of few different rows many have the very score that is the threshold, which float32 cannot meet.
+    rows = np.random.default_rng(0).integers(0, 3, size=(600, 3)).astype(float)
+    target = (rows.sum(axis=1) > 3).astype(int)
+    line = LogisticRegression(C=0.1).fit(rows, target)
+    chances = line.predict_proba(rows)[:, 1]
+    for threshold in np.unique(chances)[[2, 5, 9]].tolist():
+        model = FixedThresholdClassifier(FrozenEstimator(line), threshold=threshold).fit(rows, target)
+        away = np.abs(chances - threshold) > 1e-6
+        label = exact(model, rows).answers.label
+        assert 0 < (~away).sum() < 100
+        np.testing.assert_array_equal(label[away], model.predict(rows)[away])
+
+
+def test_a_wrong_label_is_no_tie_because_the_chances_are_even() -> None:
+    expected = Answers(np.array([1, 1]), np.array([[0.5, 0.5], [0.7, 0.3]]), None, None)
+    threshold = Threshold("probabilities", 1, 0.3)
+    found = expected._replace(label=np.array([0, 0]))
+    compared = compare(expected, found, "classification", threshold=threshold)
+    assert [mismatch.row for mismatch in compared.mismatches] == [0]
+    assert compared.ties == 1
+    near = expected._replace(probabilities=np.array([[0.5, 0.5], [0.6996, 0.3004]]))
+    moved = near._replace(label=np.array([1, 0]), probabilities=expected.probabilities - [[0, 1e-4]])
+    assert compare(near, moved, "classification", threshold=threshold).ties == 1
+    kept = near._replace(label=np.array([1, 0]))  # the graph's own chance says the other class
+    assert [each.row for each in compare(near, kept, "classification", threshold=threshold).mismatches] == [1]
+
+
+@pytest.mark.parametrize("threshold", [2e-8, 1e-6])
+def test_a_tiny_threshold_is_no_zero(threshold) -> None:
+    rows = np.linspace(-40, 40, 400).reshape(-1, 1)
+    line = LogisticRegression().fit(rows, (rows[:, 0] > 0).astype(int))
+    model = FixedThresholdClassifier(FrozenEstimator(line), threshold=threshold).fit(rows, line.predict(rows))
+    np.testing.assert_array_equal(exact(model, rows).answers.label, model.predict(rows))
+    assert 0 < model.predict(rows).mean() < 1
 
 
 REGRESSORS = {

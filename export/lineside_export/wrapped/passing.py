@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from lineside_contract.errors import InputError
+from lineside_export.thresholds import threshold_of
 from lineside_export.wrapped.writer import Rows, Writer
-
-# How far a float32 probability that is a sum may lie below what it stands for.
-_ROUNDING = 1e-7
 
 
 def same_label(writer: Writer, model: Any, rows: Rows) -> str:
@@ -36,27 +35,20 @@ def same_values(writer: Writer, model: Any, rows: Rows) -> str:
 def threshold_label(writer: Writer, model: Any, rows: Rows) -> str:
     """The positive class where its score reaches the decision threshold, which is no tie of probabilities."""
     graph, member = writer.graph, _only(model)
-    positive = 1 if (label := _positive(model)) is None else int(np.flatnonzero(model.classes_ == label)[0])
-    by_chance = model.response_method != "decision_function" and hasattr(member, "predict_proba")
-    if by_chance:
-        score = writer.column(writer.probabilities(member, rows), positive)
+    at = threshold_of(model)
+    if at is None:
+        raise InputError(f"{type(model).__name__} has no decision threshold.")
+    if at.field == "probabilities":
+        score = writer.column(writer.probabilities(member, rows), at.column)
     else:
         second = writer.scores(member, rows)
-        score = second if positive else graph.add("Neg", second)
-    stated = getattr(model, "best_threshold_", getattr(model, "threshold", "auto"))
-    threshold = float(stated if stated != "auto" else 0.5 if by_chance else 0.0)
+        score = second if at.column else graph.add("Neg", second)
     # The votes of a forest are often exactly at the threshold, but for what float32 makes of them.
-    threshold -= _ROUNDING if by_chance else 0.0
+    threshold = at.value - (at.rounding if at.field == "probabilities" else 0.0)
     reached = graph.add("GreaterOrEqual", score, graph.constant(np.array([threshold], np.float32)))
     number = graph.add("Cast", reached, to=TensorProto.INT64)
     flat = graph.add("Squeeze", number, graph.constant(np.array([1])))
-    return flat if positive else graph.add("Sub", graph.constant(np.array([1])), flat)
-
-
-def _positive(model: Any) -> Any:
-    if hasattr(model, "_curve_scorer"):
-        return model._curve_scorer._get_pos_label()
-    return model.pos_label
+    return flat if at.column else graph.add("Sub", graph.constant(np.array([1])), flat)
 
 
 def _only(model: Any) -> Any:
