@@ -1,4 +1,4 @@
-"""The guide's programs and commands, run in order in an empty folder."""
+"""The programs and commands of the guide's pages, run in order in one folder that is empty before."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 import shlex
 from pathlib import Path
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "export.md"
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+PAGES = ("export.md", "windows.md", "text-columns.md", "networks.md", "trees.md")
 
 
 def _blocks() -> list[tuple[str, str]]:
-    return re.findall(r"^```(python|console)\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    text = "\n".join((GUIDES / page).read_text() for page in PAGES)
+    return re.findall(r"^```(python|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def _commands(block: str) -> list[list[str]]:
@@ -23,7 +25,7 @@ def test_every_command_of_the_guide_works(work) -> None:
     ran = []
     for language, block in _blocks():
         if language == "python":
-            exec(compile(block, str(GUIDE), "exec"), {})
+            exec(compile(block, "guide", "exec"), {})
             continue
         for program, *arguments in _commands(block):
             assert program == "lineside"
@@ -42,6 +44,6 @@ def test_every_command_of_the_guide_works(work) -> None:
 
 
 def test_the_guide_explains_every_option(work) -> None:
-    text = GUIDE.read_text()
+    text = (GUIDES / "export.md").read_text()
     for option in set(re.findall(r"--[a-z][a-z-]+", work.run("export", "--help").out)) - {"--help"}:
         assert f"`{option}`" in text, option

@@ -147,7 +147,7 @@ def test_a_recurrent_network_channels_last(tmp_path, monkeypatch) -> None:
 
 def test_the_guide_s_module(work) -> None:
     """What the guide shows of PyTorch, which the guide's own test leaves out."""
-    guide = (Path(__file__).parents[2] / "docs" / "guides" / "export.md").read_text()
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "networks.md").read_text()
     program, command = (
         re.search(rf"^```{kind}\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)[1] for kind in ("py", "sh")
     )

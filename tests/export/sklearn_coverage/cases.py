@@ -54,7 +54,7 @@ WITHOUT_INFERENCE = {
 NOT_READINGS = {
     **dict.fromkeys(
         ("CountVectorizer", "HashingVectorizer", "TfidfVectorizer"),
-        "takes texts: exact within a ColumnTransformer, on a [column of text](guides/export.md)",
+        "takes texts: exact within a ColumnTransformer, on a [column of text](guides/text-columns.md)",
     ),
     **dict.fromkeys(("DictVectorizer", "FeatureHasher"), "takes dictionaries"),
     "PatchExtractor": "takes images, and answers several rows for each",
