@@ -249,3 +249,12 @@ def test_an_answer_at_each_step_is_no_classification() -> None:
     assert "--task regression" in refusal.value.hint
     rows = GENERATOR.normal(size=(5, 20)).astype(np.float32)
     assert opened(steps, Meaning(task="regression"), 1).answer(rows).values.shape == (5, 12)
+
+
+def test_a_size_that_the_network_cannot_take_is_told() -> None:
+    graph = picture()
+    graph.graph.node[0].attribute[0].ints[:] = [0, 0, 0, 0]
+    with pytest.raises(InputError, match="does not run on its own: ") as refusal:
+        opened(graph, Meaning(task="regression", shape=(3, 2, 2)), 1)
+    assert "--input-shape" in refusal.value.hint
+    assert "Status Message" not in refusal.value.message

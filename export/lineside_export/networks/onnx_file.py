@@ -80,8 +80,10 @@ class Runner:
                 found.append([np.atleast_1d(each)[asked] for each in answers])
         except Exception as error:
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
+            text = text.rpartition("Status Message: ")[2]  # of the innermost node
             raise InputError(
-                f"The network does not run on its own: {text.rstrip('.')}.", hint="Export it again."
+                f"The network does not run on its own: {text.rstrip('.')}.",
+                hint="Do --window, --input-shape and --constant say what it was trained with? Else export it again.",
             ) from error
         return [np.concatenate(column) for column in zip(*found, strict=True)]
 
