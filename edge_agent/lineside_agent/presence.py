@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from lineside_agent.broker import Will
 from lineside_agent.encode import Identity
+from lineside_contract import __version__
 from lineside_contract.messages import PreviousBoot, Promise, Status, encode
 from lineside_contract.topics import Kind, device_topic
 
@@ -22,7 +22,6 @@ class Presence:
         self._identity = identity
         self._promise = promise
         self._previous = previous
-        self._version = version("lineside")
 
     def next_will(self, ts: int) -> Will:
         """Begin the next connection and return what the broker is to say if it is lost."""
@@ -32,7 +31,7 @@ class Presence:
     def birth(self, ts: int) -> bytes:
         """Return what the device says once it is connected."""
         details = {
-            "agent_version": self._version,
+            "agent_version": __version__,
             "model": self._identity.model,
             "model_version": self._identity.model_version,
             "promise": self._promise,
