@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lineside_contract.categories import UNKNOWN, Codes
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.manifest import Channel
+from lineside_contract.numbers import is_number
 
 _DELIMITERS = ",;\t|"
 
@@ -38,11 +39,11 @@ def read_table(path: Path) -> Table:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = next((line for line in file if line.strip()), "")
             file.seek(0)
             delimiter = max(_DELIMITERS, key=first.count)
             reader = csv.reader(file, delimiter=delimiter)
-            header = [name.strip() for name in next(reader, [])]
+            header = [name.strip() for name in next(filter(None, reader), [])]
             _check_header(header, path)
             rows, lines = _read_rows(reader, len(header), path)
     except OSError as error:
@@ -71,6 +72,8 @@ def numbers(table: Table, name: str, hint: str = "") -> NDArray[np.float64]:
     """Return a column as numbers; an empty cell is NaN. Raises InputError naming the line of any text."""
     cells = [cell.strip() or "nan" for cell in table.columns[name]]
     try:
+        if {"\0", "_"} & set("".join(cells)):  # NumPy takes one for the end of a text, and leaves the other out
+            raise ValueError
         return np.array(cells).astype(np.float64)
     except ValueError:
         row = next(row for row, cell in enumerate(cells) if not is_number(cell))
@@ -144,12 +147,3 @@ def _check_header(header: list[str], path: Path) -> None:
         raise InputError(f"{path} begins with numbers.", hint="Its first line must name the columns.")
     if repeated := [name for name, count in Counter(header).items() if count > 1]:
         raise InputError(f"{path} has two columns called {repeated[0]!r}.", hint="Rename one of them.")
-
-
-def is_number(text: str) -> bool:
-    """Tell whether a cell says a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import joblib
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
@@ -29,6 +31,7 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_selection import RFE, RFECV, SelectFromModel, SelectKBest
 from sklearn.frozen import FrozenEstimator
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression, RANSACRegressor, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
@@ -57,6 +60,9 @@ from lineside_export.schema import describe
 from lineside_export.subject import Subject
 from lineside_export.thresholds import Threshold
 from lineside_export.verify import trials
+from lineside_export.wrapped.stairs import stairs
+from lineside_export.wrapped.write import write
+from lineside_export.wrapped.writer import Writer
 from lineside_export.writings import sound, writings
 
 WORDS = np.array(["bad", "good", "ugly"], object)
@@ -301,6 +307,39 @@ def test_a_tiny_threshold_is_no_zero(threshold) -> None:
     model = FixedThresholdClassifier(FrozenEstimator(line), threshold=threshold).fit(rows, line.predict(rows))
     np.testing.assert_array_equal(exact(model, rows).answers.label, model.predict(rows))
     assert 0 < model.predict(rows).mean() < 1
+
+
+def test_isotonic_regressions_of_columns_are_those_of_each_alone() -> None:
+    random = np.random.default_rng(0)
+    columns = random.normal(size=(200, 4)).astype(np.float32)
+    curves = [
+        IsotonicRegression(out_of_bounds="clip").fit(columns[:50, index], target)
+        for index, target in enumerate(
+            [np.ones(50), columns[:50, 1], columns[:50, 2] > 0, random.normal(size=50)]
+        )
+    ]
+    writer = Writer()
+    writer.graph.give(stairs(writer, curves, INPUT), "found", onnx.TensorProto.FLOAT, 4)
+    session = onnxruntime.InferenceSession(writer.model(INPUT, 4, "stairs").SerializeToString())
+    (found,) = session.run(None, {INPUT: columns})
+    expected = [curve.predict(column) for curve, column in zip(curves, columns.T.astype(float), strict=True)]
+    np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("model", "once"),
+    [
+        (AdaBoostRegressor(n_estimators=9, random_state=0), "TreeEnsemble"),
+        (CalibratedClassifierCV(_forest(), cv=3), "Sigmoid"),
+        (CalibratedClassifierCV(_forest(), method="isotonic", cv=3), "GreaterOrEqual"),
+    ],
+)
+def test_members_are_computed_at_once(model, once) -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    model.fit(rows, np.digitize(rows.sum(axis=1), [-1, 1]))
+    whole = write(model, describe(model), INPUT, 1)
+    assert whole is not None
+    assert [node.op_type for node in whole.graph.node].count(once) == 1
 
 
 REGRESSORS = {

@@ -209,6 +209,7 @@ def test_settings_that_do_not_fit(logistic, change, words) -> None:
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n\n1,x,3,4,0\n", "line 4, column 'c1': 'x' is not a number"),
         ("c0;c1;c2;c3;y\n1;2;3;4;0\n1;2,5;3;4;0\n", "decimals with a point"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,,4,0\n", "Line 3 has an empty cell"),
+        ("\n\nc0,c1,c2,c3,y\n1,2,3,4,0\n1,2\0,3,4,0\n", "line 5, column 'c1': '2\\x00' is not a number"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,1e39,4,0\n", "line 3, column 'c2': 1e+39 is beyond"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,3,4,\n", "Line 3 has no target"),
         ("c0,c1,c2,c3,y\n1,2,3,4,ok\n", "column 'y': 'ok' is not a number. The model answers numbers"),

@@ -10,11 +10,13 @@ from onnx import TensorProto
 
 from lineside_export.wrapped.writer import Rows, Writer
 
+_SINGLE_TREES = frozenset({"DecisionTreeRegressor", "ExtraTreeRegressor"})
+
 
 def vote_label(writer: Writer, model: Any, rows: Rows) -> str:
     """The class with most votes, or with the largest mean probability."""
     if model.voting == "soft":
-        return writer.graph.best(vote_probabilities(writer, model, rows))
+        return writer.graph.best(writer.probabilities(model, rows))
     labels = [writer.label(member, rows) for member in model.estimators_]
     return writer.graph.best(_votes(writer, labels, _weights(model), len(model.classes_)))
 
@@ -54,7 +56,7 @@ def bag_probabilities(writer: Writer, model: Any, rows: Rows) -> str:
 
 def bag_label(writer: Writer, model: Any, rows: Rows) -> str:
     """The class with the largest mean."""
-    return writer.graph.best(bag_probabilities(writer, model, rows))
+    return writer.graph.best(writer.probabilities(model, rows))
 
 
 def bag_scores(writer: Writer, model: Any, rows: Rows) -> str:
@@ -87,13 +89,13 @@ def boost_scores(writer: Writer, model: Any, rows: Rows) -> str:
 
 def boost_label(writer: Writer, model: Any, rows: Rows) -> str:
     """The class with the largest score; of two, the second only if it is larger."""
-    scores = boost_scores(writer, model, rows)
+    scores = writer.scores(model, rows)
     return writer.graph.best(writer.sides(scores) if len(model.classes_) == 2 else scores)
 
 
 def boost_probabilities(writer: Writer, model: Any, rows: Rows) -> str:
     """The softmax of the scores."""
-    classes, scores = len(model.classes_), boost_scores(writer, model, rows)
+    classes, scores = len(model.classes_), writer.scores(model, rows)
     whole = (
         writer.times(writer.sides(scores), 0.5) if classes == 2 else writer.times(scores, 1 / (classes - 1))
     )
@@ -103,7 +105,10 @@ def boost_probabilities(writer: Writer, model: Any, rows: Rows) -> str:
 def boost_values(writer: Writer, model: Any, rows: Rows) -> str:
     """The weighted median of the members' values (Drucker, "Improving regressors using boosting", ICML 1997)."""
     graph, count = writer.graph, len(model.estimators_)
-    whole = writer.beside([writer.values(member, rows) for member in model.estimators_], count).name
+    if all(type(member).__name__ in _SINGLE_TREES for member in model.estimators_):
+        whole = writer.each_tree(model.estimators_, rows)
+    else:
+        whole = writer.beside([writer.values(member, rows) for member in model.estimators_], count).name
     values, order = graph.largest(whole, count, smallest=True)
     weights = np.asarray(model.estimator_weights_[:count], np.float64)
     sums = graph.add("CumSum", _doubles(writer, weights, order), graph.constant(np.array(1)))

@@ -7,10 +7,12 @@ Networks", ICML 2017 (temperature).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lineside_export.wrapped.stairs import stairs
 from lineside_export.wrapped.writer import Rows, Writer
 
 # What scikit-learn adds to a probability before it takes its logarithm.
@@ -20,13 +22,50 @@ _TINY = 1e-12
 def calibrated_probabilities(writer: Writer, model: Any, rows: Rows) -> str:
     """The mean over the folds."""
     folds = model.calibrated_classifiers_
+    if all(fold.method != "temperature" and _is_whole(fold) for fold in folds):
+        return _all_at_once(writer, folds, rows)
     parts = [_fold(writer, fold, rows) for fold in folds]
     return writer.mixed(parts, [1 / len(parts)] * len(parts), len(model.classes_))
 
 
 def calibrated_label(writer: Writer, model: Any, rows: Rows) -> str:
     """The class with the largest mean."""
-    return writer.graph.best(calibrated_probabilities(writer, model, rows))
+    return writer.graph.best(writer.probabilities(model, rows))
+
+
+def _is_whole(fold: Any) -> bool:
+    """Tell whether no class is missing from a fold."""
+    return len(fold.estimator.classes_) == len(fold.classes)
+
+
+def _all_at_once(writer: Writer, folds: Sequence[Any], rows: Rows) -> str:
+    """Return the mean of folds whose calibrators, one a column, are computed all at once."""
+    graph, classes = writer.graph, len(folds[0].classes)
+    calibrators = [each for fold in folds for each in fold.calibrators]
+    parts = [
+        writer.evidence(fold.estimator, rows) if classes == 2 else _evidence(writer, fold.estimator, rows)
+        for fold in folds
+    ]
+    whole = writer.beside(parts, len(calibrators)).name
+    curves = _logistic if hasattr(calibrators[0], "a_") else stairs
+    chances = curves(writer, calibrators, whole)
+    share = 1 / len(folds)
+    if classes == 2:
+        return graph.product(chances, np.tile([[-share, share]], (len(folds), 1)), np.array([1.0, 0.0]))
+    if len(folds) == 1:
+        return _shares(writer, chances, classes)
+    # Each fold's columns by themselves, of which each gets its share: (n, folds, classes).
+    apart = graph.add("Reshape", chances, graph.constant(np.array([-1, len(folds), classes])))
+    return graph.add("ReduceMean", _shares(writer, apart, classes), graph.constant(np.array([1])), keepdims=0)
+
+
+def _logistic(writer: Writer, calibrators: Sequence[Any], columns: str) -> str:
+    graph = writer.graph
+    slopes, offsets = (
+        graph.constant(-np.array([float(getattr(each, name)) for each in calibrators]))
+        for name in ("a_", "b_")
+    )
+    return graph.add("Sigmoid", graph.add("Add", graph.add("Mul", columns, slopes), offsets))
 
 
 def _fold(writer: Writer, fold: Any, rows: Rows) -> str:
@@ -61,9 +100,9 @@ def _calibrated(writer: Writer, calibrator: Any, scores: str) -> str:
 
 
 def _shares(writer: Writer, columns: str, classes: int) -> str:
-    """Return each column's share of their sum, equal shares if all are zero."""
+    """Return each column's share of their sum, equal shares if all are zero; the classes are the last axis."""
     graph = writer.graph
-    total = graph.add("ReduceSum", columns, graph.constant(np.array([1])), keepdims=1)
+    total = graph.add("ReduceSum", columns, graph.constant(np.array([-1])), keepdims=1)
     nothing = graph.add("Equal", total, graph.constant(np.zeros(1)))
     share = graph.add("Div", columns, graph.add("Where", nothing, graph.constant(np.ones(1)), total))
     return graph.add("Where", nothing, graph.constant(np.full(1, 1 / classes)), share)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, compose
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import Pipeline
 
 from lineside_contract.errors import InputError
@@ -18,6 +19,7 @@ from lineside_export.convert.sklearn import convert, convert_steps
 from lineside_export.rewrites.graph import Graph, rename
 from lineside_export.rewrites.write import write as rewrite
 from lineside_export.schema import Schema, describe
+from lineside_export.trees.ensemble import Ensemble
 from lineside_export.trees.write import raw_sums, taken_apart
 from lineside_export.trees.write import write as write_trees
 
@@ -79,6 +81,19 @@ class Writer:
         if id(model) not in self._copies:
             self._copies[id(model)] = change(model)
         return self._copies[id(model)]
+
+    def each_tree(self, members: Sequence[Any], rows: Rows) -> str:
+        """Return the values of regressors that are single trees side by side, float32 (n, members): one operator."""
+        whole = _forest(members)
+        model = _whole(Member(whole, rows))
+        schema = describe(whole)._replace(features=rows.width)
+        prepare = partial(convert_steps, schema=schema)
+        trees = write_trees(model, schema, INPUT, prepare, change=partial(_apart, members))
+        if trees is None:
+            return self.beside([self.values(member, rows) for member in members], len(members)).name
+        # No other member is called so: the models that are counted so far call the next one by their number.
+        self._members[id(members), *_key(rows)] = {}
+        return self._add(onnx.load_from_string(trees), rows.name)[0]
 
     def columns(self, rows: Rows) -> Rows:
         """Do what is still to be done to rows."""
@@ -214,6 +229,22 @@ def _written(model: Any, schema: Schema, kind: Kind) -> _Written:
         return _Written(onnx.load_from_string(trees), ["values"] if raw else kinds)
     found = rewrite(model, schema, INPUT, prepare)
     return _Written(convert(model, schema) if found is None else found, kinds)
+
+
+def _forest(trees: Sequence[Any]) -> RandomForestRegressor:
+    """Return a forest of fitted trees, which is what the writer of trees takes."""
+    forest = RandomForestRegressor(len(trees))
+    forest.estimators_ = list(trees)
+    forest.n_features_in_, forest.n_outputs_ = trees[0].n_features_in_, 1
+    return forest
+
+
+def _apart(trees: Sequence[Any], ensemble: Ensemble) -> Ensemble:
+    """Let every tree have a sum of its own."""
+    counts = [member.tree_.node_count for member in trees]
+    values = np.concatenate([member.tree_.value[:, 0, 0] for member in trees])
+    target = np.repeat(np.arange(len(trees)), counts)
+    return ensemble._replace(target=target, weight=values, targets=len(trees), base=np.zeros(0))
 
 
 def _key(rows: Rows) -> tuple[object, ...]:
