@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -72,10 +73,11 @@ class Userland:
 
     @classmethod
     def open(cls, folder: Path) -> Userland:
-        """Build the userland if it is not in the cache."""
-        base = CACHE / SUITE
+        """Build the userland if it, made by the present recipe, is not in the cache."""
+        recipe = HERE / "userland.sh"
+        base = CACHE / f"{SUITE}-{hashlib.sha256(recipe.read_bytes()).hexdigest()[:8]}"
         if not base.exists():
-            subprocess.run(["nice", "-n", "10", HERE / "userland.sh", base, SUITE], check=True)
+            subprocess.run(["nice", "-n", "10", recipe, base, SUITE], check=True)
         return cls(base, folder)
 
     @property

@@ -38,7 +38,7 @@ chmod +x "$part/usr/sbin/policy-rc.d"
 # Not with debootstrap's --include: an emulated perl then reads the package list for more than ten minutes.
 step "apt-get install python3, systemd and a kernel (emulated)"
 inside apt-get -q update
-inside apt-get -q -y install python3-venv ca-certificates systemd-sysv udev dbus kmod initramfs-tools linux-image-cloud-arm64
+inside apt-get -q -y install python3-venv ca-certificates systemd-sysv libpam-systemd udev dbus kmod initramfs-tools linux-image-cloud-arm64
 rm -f "$part/usr/sbin/policy-rc.d" "$part"/var/cache/apt/archives/*.deb
 echo pi > "$part/etc/hostname"
 printf '127.0.0.1 localhost pi\n' > "$part/etc/hosts"
