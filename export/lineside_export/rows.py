@@ -72,7 +72,8 @@ def numbers(table: Table, name: str, hint: str = "") -> NDArray[np.float64]:
     """Return a column as numbers; an empty cell is NaN. Raises InputError naming the line of any text."""
     cells = [cell.strip() or "nan" for cell in table.columns[name]]
     try:
-        if {"\0", "_"} & set("".join(cells)):  # NumPy takes one for the end of a text, and leaves the other out
+        # NumPy takes "\0" for the end of a text, and leaves "_" out.
+        if {"\0", "_"} & set("".join(cells)):
             raise ValueError
         return np.array(cells).astype(np.float64)
     except ValueError:

@@ -222,6 +222,7 @@ def test_empty_cells_and_names_for_no_number_are_kept_as_such(tmp_path: Path) ->
         ("when,a\n1,2\n", "a.csv has no column 'timestamp'. It has 'when', 'a'. Set timestamp to"),
         ("timestamp,a,a\n1,2,3\n", "a.csv has two columns named 'a'."),
         ("timestamp,a\n1,x\n", "a.csv has no column of numbers."),
+        ("timestamp,a\n1,1_000\n", "a.csv has no column of numbers."),
         ("timestamp,a\nyesterday,1\n", "a.csv, line 2: 'yesterday' in column 'timestamp' is no time."),
         ("timestamp,a\n1,1\n2,2,2\n", "a.csv, line 3: 3 cells instead of 2."),
         ("timestamp,a\n1,1\n2\n", "a.csv, line 3: 1 cells instead of 2."),
@@ -241,11 +242,12 @@ def test_a_file_that_cannot_be_replayed_is_told_with_the_line(
     assert message in refusal(write(tmp_path, text))
 
 
-def test_text_in_a_number_far_down_is_told_with_line_and_column(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["8;8", "8_8"])
+def test_text_in_a_number_far_down_is_told_with_line_and_column(tmp_path: Path, cell: str) -> None:
     lines = [f"{i},{i}" for i in range(9000)]
-    lines[8765] = "8765,8;8"
+    lines[8765] = f"8765,{cell}"
     path = write(tmp_path, "timestamp,a\n" + "\n".join(lines))
-    assert "a.csv, line 8767: '8;8' in column 'a' is no number." in refusal(path)
+    assert f"a.csv, line 8767: {cell!r} in column 'a' is no number." in refusal(path)
 
 
 def test_a_column_that_is_not_there_is_told(tmp_path: Path) -> None:

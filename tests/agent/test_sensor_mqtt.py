@@ -79,6 +79,8 @@ def test_one_message_may_bring_several_channels() -> None:
     [
         ("", b"hot", "'hot' is no number"),
         ("", b"", "'' is no number"),
+        ("", b"1_0", "'1_0' is no number"),
+        ("a", b'{"a": "1_0"}', "'1_0' is no number"),
         ("", b"\xff", "is no number"),
         ("", b'{"a": 1}', "is no number"),
         ("a", b"hot", "hot is no JSON"),

@@ -207,6 +207,7 @@ def test_settings_that_do_not_fit(logistic, change, words) -> None:
         ("c0,c0,c2,c3,y\n1,2,3,4,0\n", "two columns called 'c0'"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,3,0\n", "line 3: 4 fields where the first line has 5"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n\n1,x,3,4,0\n", "line 4, column 'c1': 'x' is not a number"),
+        ("c0,c1,c2,c3,y\n1,2_0,3,4,0\n", "line 2, column 'c1': '2_0' is not a number"),
         ("c0;c1;c2;c3;y\n1;2;3;4;0\n1;2,5;3;4;0\n", "decimals with a point"),
         ("c0,c1,c2,c3,y\n1,2,3,4,0\n1,2,,4,0\n", "Line 3 has an empty cell"),
         ("\n\nc0,c1,c2,c3,y\n1,2,3,4,0\n1,2\0,3,4,0\n", "line 5, column 'c1': '2\\x00' is not a number"),

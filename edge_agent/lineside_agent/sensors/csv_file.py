@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lineside_agent.sensors.timestamps import Reader, reader_for, scaled, unit_of
 from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError, nearest
+from lineside_contract.numbers import as_number, is_number
 
 DELIMITERS = (",", ";", "\t")
 NO_TIMESTAMP = "none"
@@ -207,7 +208,7 @@ class CsvFile:
         named = [name for name in self._header if name]
         if twice := next((name for name in named if named.count(name) > 1), None):
             raise InputError(f"{self._path} has two columns named {twice!r}.", hint="Rename one of them.")
-        if all(_is_number(name) for name in named):
+        if all(is_number(name) for name in named):
             raise InputError(
                 f"{self._path} has no header: its first line is numbers.",
                 hint="Put a line with the columns' names first.",
@@ -250,7 +251,7 @@ class CsvFile:
         for index, name in enumerate(self._header):
             cells = [row[index].strip() for row in sample if index < len(row)]
             full = [cell for cell in cells if cell]
-            if index != self._time and name and full and all(map(_is_number, full)):
+            if index != self._time and name and full and all(map(is_number, full)):
                 found.append(index)
         return found
 
@@ -274,13 +275,13 @@ class CsvFile:
         if codes := self._codes.get(column):
             return list(map(codes.of, cells))
         try:
-            return list(map(float, cells))
+            return list(map(as_number, cells))
         except ValueError:  # an empty cell, or text: only now look at each one
             return [self._number(number, cell, column) for number, cell in enumerate(cells, before)]
 
     def _number(self, number: int, cell: str, column: int) -> float:
         try:
-            return float(cell) if cell.strip() else np.nan
+            return as_number(cell) if cell.strip() else np.nan
         except ValueError as error:
             raise InputError(
                 f"{self._path}, line {self._line(number)}: {cell!r} in column {self._header[column]!r}"
@@ -302,11 +303,3 @@ class CsvFile:
                 hint="Correct it or remove the line.",
             ) from error
         return np.array(times, np.int64)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

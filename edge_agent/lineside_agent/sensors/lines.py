@@ -12,6 +12,7 @@ from lineside_agent.sensors.csv_file import DELIMITERS, NO_TIMESTAMP
 from lineside_agent.sensors.timestamps import Reader, reader_for
 from lineside_contract.categories import Codes
 from lineside_contract.errors import nearest
+from lineside_contract.numbers import as_number, is_number
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -50,7 +51,7 @@ class CsvLines:
         self._names = [name.strip() for name in self._cells(text)]
         if len(set(self._names)) < len(self._names) or not all(self._names):
             raise ValueError("it must name each column, no two alike")
-        if all(map(_is_number, self._names)):
+        if all(map(is_number, self._names)):
             raise ValueError("it must name the columns, and has numbers")
         self.choose(_chosen(self._names, timestamp, columns))
         self._time = self._names.index(timestamp) if timestamp in self._names else None
@@ -192,14 +193,6 @@ def _cell(cell: str, name: str) -> float:
     if not cell.strip():
         return float("nan")
     try:
-        return float(cell)
+        return as_number(cell)
     except ValueError as error:
         raise ValueError(f"{cell!r} in {name!r} is no number") from error
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from lineside_agent.sensors.lines import Line
 from lineside_agent.sensors.timestamps import Reader, reader_for
 from lineside_contract.categories import Codes
+from lineside_contract.numbers import as_number
 
 
 class NotMatched(ValueError):
@@ -57,7 +58,7 @@ class RegexLines:
         if codes := self._codes.get(name):
             return codes.of(text or "")
         try:
-            return float(text) if text else float("nan")
+            return as_number(text) if text else float("nan")
         except ValueError as error:
             raise ValueError(f"{text!r} in {name!r} is no number") from error
 

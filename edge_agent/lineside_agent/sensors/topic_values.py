@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from lineside_agent.clock import Clock
+from lineside_contract.numbers import as_number
 
 _KEY = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
@@ -144,7 +145,8 @@ def _number(payload: bytes, path: tuple[str | int, ...]) -> float:
     if found is None:
         return math.nan
     try:
-        return float(found)  # text too: many devices put their numbers in quotes
+        # Text too: many devices put their numbers in quotes.
+        return as_number(found) if isinstance(found, str) else float(found)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{_shown(repr(found).encode())} is no number") from None
 

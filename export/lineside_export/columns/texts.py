@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Channel
+from lineside_contract.numbers import is_number
 from lineside_export.columns.coded import encoded, has_encoders, known
 from lineside_export.columns.decode import unseen
 from lineside_export.columns.places import Place, places
 from lineside_export.columns.tabulate import ask
-from lineside_export.rows import Table, is_number
+from lineside_export.rows import Table
 
 # A channel has no more texts than these; more are free text, or numbers of things.
 MOST_CATEGORIES = 1000
