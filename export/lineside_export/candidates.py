@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from lineside_contract.errors import LinesideError
+from lineside_export.narrow import narrowed
 from lineside_export.networks.modern import is_quantized
 from lineside_export.quantize import blocks, layers, weights
 from lineside_export.quantize.devices import kernels
@@ -54,9 +55,9 @@ def _dynamic(source: Source) -> Written:
 
 
 def _int8_weights(source: Source) -> Written:
-    if not source.has_layers:
+    sizes = {weight.name: weight.values.size for weight in layers.weights(source.graph, shared=True)}
+    if not sizes:
         return Written(source.graph)
-    sizes = {weight.name: weight.values.size for weight in layers.weights(source.graph)}
 
     def without(left_out: Sequence[str]) -> Judged:
         graph = weights.int8(source.graph, left_out)
@@ -155,7 +156,7 @@ def _attempt(name: str, method: Method, source: Source) -> Variant:
         return Variant(name, None, f"failed: {text}", failed=True)
     if _narrow(written.graph) <= _narrow(source.graph):
         return Variant(name, None, NOTHING)
-    return Variant(name, written.graph.SerializeToString(), written.note)
+    return Variant(name, narrowed(written.graph).SerializeToString(), written.note)
 
 
 def _narrow(graph: onnx.ModelProto) -> int:

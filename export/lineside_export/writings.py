@@ -16,6 +16,7 @@ from lineside_export import boosters, schema
 from lineside_export.candidates import COMPACT, LEAVES, ORIGINAL, REWRITTEN, Variant
 from lineside_export.convert import INPUT, convert
 from lineside_export.convert.sklearn import convert_steps
+from lineside_export.narrow import narrowed
 from lineside_export.rewrites.graph import rename
 from lineside_export.rewrites.write import write as rewrite
 from lineside_export.subject import Subject
@@ -93,7 +94,7 @@ def _joined(subject: Subject) -> Writing | None:
             name = subject.schema.estimator
             raise InputError(f"{name} cannot be exported: {error}.", hint="Use another estimator.") from error
         return None
-    return None if found is None else Writing(Variant(REWRITTEN, found.SerializeToString()), found)
+    return None if found is None else _own(found, found)
 
 
 def _compact(subject: Subject) -> Writing | None:
@@ -130,7 +131,11 @@ def _rewritten(subject: Subject) -> Writing | None:
         )
     except InputError:  # a step before the model: converting the whole says which
         return None
-    return None if found is None else Writing(Variant(REWRITTEN, found.SerializeToString()), apart)
+    return None if found is None else _own(found, apart)
+
+
+def _own(whole: onnx.ModelProto, graph: onnx.ModelProto | None) -> Writing:
+    return Writing(Variant(REWRITTEN, narrowed(whole).SerializeToString()), graph)
 
 
 def _named_alike(rewritten: Writing, plain: onnx.ModelProto) -> Writing:

@@ -200,9 +200,12 @@ def test_a_weight_with_another_use_stays() -> None:
         helper.make_node("Add", ["p", "m"], ["output"]),
     ]
     assert find_weights(model(both, [matrix], 96, 96)) == []
+    # Stored in another way it is the same for both.
+    assert len(find_weights(model(both, [matrix], 96, 96), shared=True)) == 1
     # The same weight, once as it is and once transposed: a channel of one is not a channel of the other.
     other = helper.make_node("Gemm", ["p", "w"], ["output"], transB=1)
     assert find_weights(model([product, other], [matrix], 96, 96)) == []
+    assert find_weights(model([product, other], [matrix], 96, 96), shared=True) == []
 
 
 @pytest.fixture

@@ -86,6 +86,36 @@ def test_they_are_several_times_faster_than_the_converters_graph(work, data) -> 
     assert ways["rewritten"]["latency_1_us"] * 5 < ways["float32"]["latency_1_us"]
 
 
+def sizes(ways: dict[str, dict]) -> tuple[int, int]:
+    check_rewritten(ways)
+    return ways["rewritten"]["bytes"], ways["float32"]["bytes"]
+
+
+def test_neighbours_keep_each_training_row_once(work, data) -> None:
+    rows, labels, _ = data
+    ways = exported(work, KNeighborsClassifier(5).fit(rows[:500], labels[:500]), rows[500:], labels[500:])
+    own, other = sizes(ways)
+    assert own < 1.25 * other
+    assert ways["int8-weights"]["bytes"] < 0.6 * own
+
+
+def test_neighbours_of_counts_take_a_byte_a_count(work, data) -> None:
+    _, labels, _ = data
+    counts = np.random.default_rng(1).poisson(20, size=(600, 12)) + 3 * labels[:, None]
+    ways = exported(work, KNeighborsClassifier(5).fit(counts[:500], labels[:500]), counts[500:], labels[500:])
+    own, other = sizes(ways)
+    assert own < other / 2.5
+
+
+def test_a_support_vector_is_stored_with_a_coefficient_for_each_other_class(work, data) -> None:
+    rows, _, _ = data
+    scaled = (rows - rows.mean(0)) / rows.std(0)
+    labels = np.argmax(scaled + 0.3 * np.random.default_rng(2).normal(size=scaled.shape), axis=1)
+    model = make_pipeline(StandardScaler(), SVC()).fit(rows[:500], labels[:500])
+    own, other = sizes(exported(work, model, rows[500:], labels[500:]))
+    assert own < other
+
+
 # Families that the converter does not know, or that fold into one product: whatever way is chosen, the export has
 # held it against scikit-learn.
 FOLDED = [

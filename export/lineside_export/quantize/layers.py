@@ -24,7 +24,7 @@ _AXES = {"Conv": 0, "ConvTranspose": 1, "GRU": 1, "LSTM": 1, "RNN": 1}
 
 
 class Weight(NamedTuple):
-    """A float32 initializer that only layers use, as their weight.
+    """A float32 initializer that layers use as their weight.
 
     axis: of its output channels. nodes: the layers that use it. values: float32.
     """
@@ -35,8 +35,11 @@ class Weight(NamedTuple):
     values: NDArray[np.float32]
 
 
-def weights(graph: onnx.ModelProto) -> list[Weight]:
-    """Return the finite float32 weights of a graph's layers, in the order of its initializers."""
+def weights(graph: onnx.ModelProto, *, shared: bool = False) -> list[Weight]:
+    """Return the finite float32 weights of a graph's layers, in the order of its initializers.
+
+    shared: also those that something besides layers reads, for who only stores them in another way.
+    """
     uses: dict[str, list[NodeProto]] = {}
     for node in graph.graph.node:
         if node.domain == "":
@@ -48,8 +51,9 @@ def weights(graph: onnx.ModelProto) -> list[Weight]:
     for initializer in graph.graph.initializer:
         nodes = uses.get(initializer.name, [])
         axes = {_axis(node, len(initializer.dims)) for node in nodes}
-        # What something else reads as well, or reads the other way round, stays as it is.
-        if len(axes) != 1 or consumed[initializer.name] != len(nodes) or len(initializer.dims) < 2:
+        # What layers read the other way round as well stays as it is.
+        alone = consumed[initializer.name] == len(nodes)
+        if len(axes) != 1 or not (alone or shared) or len(initializer.dims) < 2:
             continue
         values = onnx.numpy_helper.to_array(initializer)
         if values.dtype == np.float32 and np.isfinite(values).all():

@@ -47,11 +47,6 @@ class Source:
         self._ranges: dict[str, Any] = {}
 
     @cached_property
-    def has_layers(self) -> bool:
-        """Whether there is anything to quantize."""
-        return bool(weights(self.graph))
-
-    @cached_property
     def operators(self) -> set[str]:
         """The operators that have a weight."""
         return {node.op_type for weight in weights(self._prepared) for node in weight.nodes}

@@ -45,7 +45,9 @@ def float16(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def _stored(graph: onnx.ModelProto, how: Callable[[Weight], _Stored | None]) -> onnx.ModelProto:
     """Return the graph with the weights that `how` stores, made before anything else."""
-    found = {weight.name: stored for weight in weights(graph) if (stored := how(weight)) is not None}
+    found = {
+        weight.name: stored for weight in weights(graph, shared=True) if (stored := how(weight)) is not None
+    }
     tensors = [each for one in found.values() for each in one.tensors]
     nodes = [each for one in found.values() for each in one.nodes]
     return rewritten(graph, found.keys(), tensors, [*nodes, *graph.graph.node])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,14 @@ from lineside_export.rewrites.graph import Graph
 _CANCELLED = 300.0
 # Training rows by which that is judged.
 SAMPLE = 200
+
+
+class Sums(NamedTuple):
+    """Kernel values (n, m) @ weights (m, t) + bias (t,); `stored`, if there is one, writes smaller weights."""
+
+    weights: Array
+    bias: Array
+    stored: Callable[[Graph], str] | None = None
 
 
 class Kernel(NamedTuple):
@@ -32,15 +41,18 @@ class Kernel(NamedTuple):
         values: Array = pairwise_kernels(rows, others, metric=self.name, filter_params=True, **self._asdict())
         return values
 
-    def sum(self, graph: Graph, source: str, behind: Behind, weights: Array, bias: Array) -> str:
-        """Write the kernel values' sum: kernel(z, rows) @ weights + bias; weights (m, t), bias (t,)."""
+    def sum(self, graph: Graph, source: str, behind: Behind, sums: Sums) -> str:
+        """Write the kernel values' weighted sums."""
+        weights, bias, stored = sums
         if self.name == "linear":
             return behind.front.product(graph, graph.enter(source), behind.rows.T @ weights, bias)
         sample = behind.rows[:: 1 + len(behind.rows) // SAMPLE]
         gamma = self.gamma if self.name == "rbf" else 0.0
         if needs_double(self.values(sample, behind.rows), weights, gamma * behind.reach()):
             graph.kind = np.dtype(np.float64)
-        return graph.product(_NAMED[self.name](self, graph, graph.enter(source), behind), weights, bias)
+        values = _NAMED[self.name](self, graph, graph.enter(source), behind)
+        matrix = graph.constant(weights) if stored is None else stored(graph)
+        return graph.add("Gemm", values, matrix, graph.constant(bias))
 
 
 class Behind(NamedTuple):

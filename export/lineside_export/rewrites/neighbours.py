@@ -27,43 +27,55 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     known = model.weights in ("uniform", "distance") and model.effective_metric_ == "euclidean"
     if not known or not isinstance(model._fit_X, np.ndarray):
         return False
-    votes = _votes(model, schema)
-    if votes is None:
+    if schema.task != "regression" and np.ndim(model._y) != 1:
         return False
     rows = model._fit_X.astype(np.float64)
-    front, middle = front.around(rows.mean(axis=0))
+    front, middle = front.around(_centre(rows))
     rows = rows - middle
     near, squares = nearest(graph, front.write(graph, source), rows, model.n_neighbors)
-    found = graph.add("Gather", graph.constant(votes), near)
+    found = graph.add("Gather", _votes(model, graph, schema), near)
     if model.weights == "uniform":
         found = graph.add("ReduceMean", found, graph.constant(np.array([1])), keepdims=0)
     else:
         found = _weighted(graph, found, squares, np.abs(rows).max(initial=0) * _NO_DISTANCE)
     if schema.task == "regression":
-        graph.give_values(found, votes.shape[1])
+        graph.give_values(found, _targets(model).shape[1])
     else:
         graph.give_classes(graph.best(found), found, schema.classes)
     return True
 
 
-def _votes(model: Any, schema: Schema) -> NDArray[np.float64] | None:
-    """Return what each training row says, shape (rows, classes) or (rows, targets)."""
+def _centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the middle of the rows, a whole one of whole numbers: so they stay, and take fewer bytes."""
+    middle: NDArray[np.float64] = rows.mean(axis=0)
+    return np.rint(middle) if (rows == np.rint(rows)).all() else middle
+
+
+def _votes(model: Any, graph: Graph, schema: Schema) -> str:
+    """Write what each training row says, shape (rows, classes) or (rows, targets)."""
     if schema.task == "regression":
-        return np.asarray(model._y, np.float64).reshape(len(model._fit_X), -1)
-    if np.ndim(model._y) != 1:
-        return None
-    votes: NDArray[np.float64] = np.eye(len(schema.classes))[model._y]
-    return votes
+        return graph.constant(_targets(model))
+    sides = graph.constant(np.array([0.0, 1.0]))
+    count = graph.constant(np.array([len(schema.classes)]))
+    # Made once, while the model is loaded.
+    return graph.add("OneHot", graph.constant(np.asarray(model._y, np.int64)), count, sides)
+
+
+def _targets(model: Any) -> NDArray[np.float64]:
+    return np.asarray(model._y, np.float64).reshape(len(model._fit_X), -1)
 
 
 def nearest(graph: Graph, z: str, rows: NDArray[np.float64], count: int) -> tuple[str, str]:
     """Return the nearest rows' numbers and their squared distances, each of shape (n, count)."""
     wide = min(len(rows), 2 * count + _SPARE)
-    closeness = graph.product(z, rows.T, -(rows**2).sum(axis=1) / 2)
+    stored = graph.constant(rows)
+    squares = graph.add("ReduceSumSquare", stored, graph.constant(np.array([1])), keepdims=0)
+    far = graph.add("Mul", squares, graph.constant(np.array(-0.5)))  # once, while the model is loaded
+    closeness = graph.add("Gemm", z, stored, far, transB=1)
     _, proposed = graph.largest(closeness, wide)
     # In the order of their numbers, so that the first of equal distances is the lower one.
     proposed, _ = graph.largest(proposed, wide, smallest=True)
-    there = graph.add("Gather", graph.constant(rows), proposed)
+    there = graph.add("Gather", stored, proposed)
     apart = graph.add("Sub", there, graph.add("Unsqueeze", z, graph.constant(np.array([1]))))
     squares = graph.add("ReduceSumSquare", apart, graph.constant(np.array([2])), keepdims=0)
     least, places = graph.largest(squares, count, smallest=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lineside_export.rewrites.front import Front
 from lineside_export.rewrites.graph import Graph
-from lineside_export.rewrites.kernels import NAMES, SAMPLE, Behind, Kernel, needs_double
+from lineside_export.rewrites.kernels import NAMES, SAMPLE, Behind, Kernel, Sums, needs_double
 from lineside_export.schema import Schema
 
 
@@ -29,7 +29,7 @@ def _ridge(model: Any, front: Front, graph: Graph, source: str) -> bool:
     gamma = 1 / rows.shape[1] if model.gamma is None else model.gamma
     weights = model.dual_coef_.reshape(len(rows), -1)
     kernel = Kernel(model.kernel, gamma, model.degree, model.coef0)
-    found = kernel.sum(graph, source, Behind(front, rows), weights, np.zeros(weights.shape[1]))
+    found = kernel.sum(graph, source, Behind(front, rows), Sums(weights, np.zeros(weights.shape[1])))
     graph.give_values(found, weights.shape[1])
     return True
 

@@ -15,7 +15,7 @@ import onnx
 
 from lineside_export.rewrites.front import Array, Front
 from lineside_export.rewrites.graph import Graph
-from lineside_export.rewrites.kernels import NAMES, Behind, Kernel
+from lineside_export.rewrites.kernels import NAMES, Behind, Kernel, Sums
 from lineside_export.schema import Schema
 
 
@@ -29,12 +29,7 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     kernel = Kernel(model.kernel, model._gamma, model.degree, model.coef0)
     behind = Behind(front, model.support_vectors_.astype(np.float64))
     # The public ones have the other sign for two classes.
-    weights = _pairs(model) if classes else model._dual_coef_.T
-    bias = np.asarray(model._intercept_, np.float64)
-    if classes == 2:  # scores are minus and plus the second class's
-        sides = np.array([[1.0, -1.0]])
-        weights, bias = weights @ sides, bias @ sides
-    decisions = kernel.sum(graph, source, behind, weights, bias)
+    decisions = kernel.sum(graph, source, behind, _sums(model, classes))
     if schema.task == "regression":
         graph.give_values(decisions, 1)
     elif schema.task == "outlier":
@@ -46,16 +41,40 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     return True
 
 
-def _pairs(model: Any) -> Array:
-    """Return each support vector's weight in the decision of each pair of classes, shape (vectors, pairs)."""
+def _sums(model: Any, classes: int) -> Sums:
+    """Return the decisions: one, or one for each pair of classes."""
+    coefficients, bias = model._dual_coef_.T, np.asarray(model._intercept_, np.float64)
+    if not classes:
+        return Sums(coefficients, bias)
+    if classes == 2:  # scores are minus and plus the second class's
+        sides = np.array([[1.0, -1.0]])
+        return Sums(
+            coefficients @ sides,
+            bias @ sides,
+            lambda graph: graph.add("Mul", graph.constant(coefficients), graph.constant(sides)),
+        )
+    return _pairs(model, bias)
+
+
+def _pairs(model: Any, bias: Array) -> Sums:
+    """Return the decisions between pairs of classes, to each of which two classes' support vectors add.
+
+    A vector has a coefficient for each other class, so most of the weights are zeros: what is stored is the
+    coefficients, and which of them, or the zero behind them, a class's vectors have in a decision.
+    """
     count = len(model.classes_)
-    coefficients = model._dual_coef_
     of_class = np.repeat(np.arange(count), model._n_support)
-    weights = np.zeros((len(of_class), count * (count - 1) // 2))
+    coefficients = np.column_stack([model._dual_coef_.T, np.zeros(len(of_class))])
+    which = np.full((count, count * (count - 1) // 2), count - 1)
     for pair, (first, second) in enumerate(combinations(range(count), 2)):
-        weights[of_class == first, pair] = coefficients[second - 1, of_class == first]
-        weights[of_class == second, pair] = coefficients[first, of_class == second]
-    return weights
+        which[first, pair] = second - 1
+        which[second, pair] = first
+
+    def stored(graph: Graph) -> str:
+        columns = graph.add("Gather", graph.constant(which), graph.constant(of_class))
+        return graph.add("GatherElements", graph.constant(coefficients), columns, axis=1)
+
+    return Sums(np.take_along_axis(coefficients, which[of_class], axis=1), bias, stored)
 
 
 def _many(model: Any, graph: Graph, decisions: str, schema: Schema) -> None:

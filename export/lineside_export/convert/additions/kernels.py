@@ -8,7 +8,7 @@ import numpy as np
 
 from lineside_export.rewrites.front import fold
 from lineside_export.rewrites.graph import Graph
-from lineside_export.rewrites.kernels import NAMES, Behind, Kernel
+from lineside_export.rewrites.kernels import NAMES, Behind, Kernel, Sums
 from lineside_export.unwritable import Unwritable
 
 
@@ -20,7 +20,7 @@ def write(step: Any, graph: Graph, source: str) -> str:
 def _nystroem(step: Any, graph: Graph, source: str) -> str:
     kernel, behind = _kernel(step, step.components_, step.gamma)
     weights = step.normalization_.T
-    return graph.leave(kernel.sum(graph, source, behind, weights, np.zeros(weights.shape[1])))
+    return graph.leave(kernel.sum(graph, source, behind, Sums(weights, np.zeros(weights.shape[1]))))
 
 
 def _principal(step: Any, graph: Graph, source: str) -> str:
@@ -33,7 +33,7 @@ def _principal(step: Any, graph: Graph, source: str) -> str:
     centerer = step._centerer
     bias = (centerer.K_fit_all_ - centerer.K_fit_rows_) @ weights
     graph.kind = np.dtype(np.float64)
-    found = kernel.sum(graph, source, behind, weights - weights.mean(axis=0), bias)
+    found = kernel.sum(graph, source, behind, Sums(weights - weights.mean(axis=0), bias))
     return graph.leave(found)
 
 
