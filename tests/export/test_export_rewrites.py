@@ -76,7 +76,8 @@ def test_regressors(work, data, model) -> None:
 def test_outliers(work, data) -> None:
     rows, _, _ = data
     model = make_pipeline(StandardScaler(), OneClassSVM(nu=0.1)).fit(rows[:400])
-    check_rewritten(exported(work, model, rows[400:], None))
+    own, other = sizes(exported(work, model, rows[400:], None))
+    assert own < other * 1.1  # in float32, not in float64
 
 
 def test_they_are_several_times_faster_than_the_converters_graph(work, data) -> None:

@@ -46,9 +46,8 @@ class Kernel(NamedTuple):
         weights, bias, stored = sums
         if self.name == "linear":
             return behind.front.product(graph, graph.enter(source), behind.rows.T @ weights, bias)
-        sample = behind.rows[:: 1 + len(behind.rows) // SAMPLE]
         gamma = self.gamma if self.name == "rbf" else 0.0
-        if needs_double(self.values(sample, behind.rows), weights, gamma * behind.reach()):
+        if needs_double(self.values(behind.sample(), behind.rows), weights, gamma * behind.reach()):
             graph.kind = np.dtype(np.float64)
         values = _NAMED[self.name](self, graph, graph.enter(source), behind)
         matrix = graph.constant(weights) if stored is None else stored(graph)
@@ -85,6 +84,14 @@ class Behind(NamedTuple):
         ones = np.ones(self.rows.shape[1])
         front = self.front.then(0 * ones, ones / by, 0 * ones)
         return Behind(front, self.rows / by)
+
+    def sample(self) -> Array:
+        """Return rows to judge sums by: some of the training's, and the same halfway to their centre.
+
+        The vectors of a one-class machine alone would not do: they lie at its margin, where the sum is one number.
+        """
+        some = self.rows[:: 1 + len(self.rows) // SAMPLE]
+        return np.concatenate([some, (some + self.rows.mean(axis=0)) / 2])
 
     def reach(self) -> float:
         """Return the largest square of a row's distance to their centre."""
