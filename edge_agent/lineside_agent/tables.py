@@ -12,23 +12,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lineside_contract.errors import InputError, nearest
+from lineside_contract.sizes import as_bytes
 
 PREFIX = "LINESIDE__"
 # A number of bytes; a file may also say it as "256MB". The least is what one message may need.
 Bytes: TypeAlias = Annotated[int, Meta(ge=4096)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400)]
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
-_UNITS = {
-    "": 1,
-    "b": 1,
-    "kb": 1000,
-    "mb": 1000**2,
-    "gb": 1000**3,
-    "kib": 1024,
-    "mib": 1024**2,
-    "gib": 1024**3,
-}
 _PATH = re.compile(r"\A(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _Table: TypeAlias = dict[str, Any]
 S = TypeVar("S", bound=Struct)
@@ -121,14 +111,6 @@ def toml_of(value: Any) -> Any:
         return value.text
 
 
-def parse_bytes(text: str) -> int:
-    """Read a size such as `256MB` or `64 MiB`. Raises ValueError."""
-    match = _SIZE.match(text.strip())
-    if match is None or match[2].lower() not in _UNITS:
-        raise ValueError(f"{text!r} is not a size; write it as 256MB or 64MiB")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
-
-
 def _spelling(table: _Table, name: str) -> str:
     return next((key for key in table if key.lower() == name.lower()), name.lower())
 
@@ -155,7 +137,7 @@ def _value(kind: Any, value: Any, source: Source, path: str) -> Any:
     value = text_of(value) if kind in (str, Path, Path | None) else toml_of(value)
     if kind == Bytes and isinstance(value, str):
         try:
-            return parse_bytes(value)
+            return as_bytes(value)
         except ValueError as error:
             raise InputError(f"{source.place(path)}: {error}.") from error
     if isinstance(kind, type) and issubclass(kind, Struct):

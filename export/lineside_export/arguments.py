@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from lineside_contract.sizes import as_bytes
+
 
 def names(text: str) -> tuple[str, ...]:
     """Read `a,b` as names."""
@@ -52,6 +54,17 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def size(text: str) -> int:
+    """Read a number of bytes, such as 50000 or 50KB; at least 1."""
+    try:
+        found = as_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not at least one byte")
+    return found
 
 
 def seed(text: str) -> int:

@@ -51,7 +51,7 @@ def _dynamic(source: Source) -> Written:
     found = dynamic(source)
     if found is None:
         return Written(source.graph)
-    return _clear(found, [f"{found.snr:.0f} dB", source.kernels.caution])
+    return _clear(found, [decibels(found.snr), source.kernels.caution])
 
 
 def _int8_weights(source: Source) -> Written:
@@ -78,6 +78,13 @@ def _clear(found: Judged, notes: list[str]) -> Written:
     return Written(found.graph, note)
 
 
+def decibels(snr: float) -> str:
+    """Say a signal-to-noise ratio; with a digit more where it would look like the least that is asked for."""
+    if np.isinf(snr):
+        return "no noise"
+    return f"{snr:.{1 if abs(snr - LEAST_SIGNAL) < 1 else 0}f} dB"
+
+
 def _static(kind: Static) -> Method:
     def method(source: Source) -> Written:
         if not source.operators & set(layers.LAYERS):
@@ -90,7 +97,7 @@ def _static(kind: Static) -> Method:
         left_out = (
             f"{len(found.left_out)} of {len(source.layers)} layers in float32" if found.left_out else ""
         )
-        notes = [f"{calibration} ranges, {found.snr:.0f} dB", left_out, source.kernels.caution]
+        notes = [f"{calibration} ranges, {decibels(found.snr)}", left_out, source.kernels.caution]
         return _clear(found, notes)
 
     return method

@@ -116,7 +116,7 @@ def _metrics(manifest: Manifest, evidence: Evidence) -> str:
 def _checks(manifest: Manifest, evidence: Evidence) -> str:
     verification = evidence.verification
     text = (
-        "The exact export (float32, or compact trees) was held against the original on "
+        "The exact export was held against the original on "
         f"{verification.rows} rows of the data and on "
         f"{verification.made} rows made to hurt (extremes, zeros, tree thresholds and their neighbours): "
         f"{STATED}. {verification.ties} of these rows are ties, where either label is right."

@@ -49,6 +49,8 @@ window, on the line of its newest reading.
 def configure_export(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside export`."""
     _teach(parser, _EXPORT_EXAMPLES)
+    # All forty options before the one sentence that matters would hide it.
+    parser.usage = "%(prog)s MODEL --data CSV [--target COLUMN] -o NAME-VERSION.bundle.zip [options]"
     parser.add_argument(
         "model",
         type=Path,
@@ -245,9 +247,9 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     )
     judging.add_argument(
         "--max-bytes",
-        type=arguments.count,
+        type=arguments.size,
         metavar="BYTES",
-        help="refuse if no version's model is this small",
+        help="refuse if no version's model is this small; 50000 or 50KB",
     )
     judging.add_argument(
         "--max-latency-us",
@@ -281,7 +283,12 @@ def configure_predict(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside predict`."""
     _teach(parser, _PREDICT_EXAMPLES)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("rows", type=Path, metavar="ROWS", help="CSV file; the first line names the columns")
+    parser.add_argument(
+        "rows",
+        type=Path,
+        metavar="ROWS",
+        help="CSV file, or - for standard input; the first line names the columns",
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: print)")
     parser.add_argument("--group", metavar="COLUMN", help="windows never cross from one value to another")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of CSV")

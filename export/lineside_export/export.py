@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
-from lineside_contract.bundle import CARD, GOLDEN, LARGEST_BYTES, MODEL, write_bundle
-from lineside_contract.errors import InputError
+from lineside_contract.bundle import CARD, GOLDEN, LARGEST_BYTES, MODEL, Bundle, write_bundle
+from lineside_contract.errors import BundleError, InputError
 from lineside_contract.manifest import Manifest, Outputs
 from lineside_export import card
 from lineside_export.assemble import Judgement, make_golden, make_manifest
@@ -25,7 +26,7 @@ from lineside_export.load import Loaded, load_model
 from lineside_export.measure import Measured, Truth, measure
 from lineside_export.networks.files import open_file
 from lineside_export.networks.network import Network
-from lineside_export.pick import pick
+from lineside_export.pick import LEAST_ROWS, pick
 from lineside_export.settings import Settings, destination
 from lineside_export.signing.keys import load_private_key
 from lineside_export.signing.sign import signer
@@ -87,11 +88,14 @@ def export(settings: Settings, report: Callable[[str], None] = lambda _: None) -
     manifest = make_manifest(subject, settings, where, judgement, judged_by)
     manifest = replace(manifest, golden_tolerance=golden.tolerance)
     text = card.write(manifest, _evidence(subject, settings, verification, judgement, judged_by))
+    signed_before = not settings.dry_run and _is_signed(where.path)
     if not settings.dry_run:
         model = judgement.chosen.model or b""
         files = {MODEL: model, GOLDEN: golden.data, CARD: text.encode()}
         manifest = _write(where.path, manifest, files, signing.sign)
-    notes = [*signing.notes, *loaded.notes, *_notes(subject, verification)]
+    notes = [*signing.notes, *loaded.notes, *_notes(subject, verification), *_same_answer(subject, judged_by)]
+    if signed_before and signing.sign is None:
+        notes.append(f"The bundle that was {where.path} before was signed; this one is not.")
     path = None if settings.dry_run else where.path
     return Exported(manifest, path, text, notes, judgement.chosen, judged_by)
 
@@ -118,7 +122,8 @@ def _judge(
     original = 1.0
     if by.metric is not None and by.target is not None:
         original = by.metric.of(by.original, by.target)
-    judged = pick([each.candidate for each in measured], original, settings.rules)
+    rules = settings.rules._replace(rows=len(by.inputs))
+    judged = pick([each.candidate for each in measured], original, rules)
     chosen = next(i for i, candidate in enumerate(judged) if candidate.verdict == "chosen")
     if verification.doubt:
         judged[chosen] = replace(judged[chosen], reason=f"{judged[chosen].reason}. {verification.doubt}")
@@ -156,6 +161,27 @@ def _write(
         return write_bundle(path, manifest, files, sign=sign)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _is_signed(path: Path) -> bool:
+    try:
+        return Bundle.open(path).signature is not None
+    except BundleError:
+        return False
+
+
+def _same_answer(subject: Subject, by: Truth) -> list[str]:
+    """A model that says the same of every row is seldom what was trained: often the channels are in another order."""
+    labels = by.original.label
+    if subject.schema.task != "classification" or labels is None or len(labels) < LEAST_ROWS:
+        return []
+    if len(np.unique(labels)) > 1:
+        return []
+    if by.target is not None and len(np.unique(by.target)) == 1:
+        return []
+    return [
+        f"The model answers {str(labels[0])!r} to every held-back row: are --channels in the order of training?"
+    ]
 
 
 def _notes(subject: Subject, verification: Verification) -> list[str]:

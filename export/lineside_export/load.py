@@ -180,10 +180,10 @@ def _check_model(model: Any, path: Path) -> None:
             f"{path} holds a {name}, not a scikit-learn estimator.", hint="Save the fitted estimator itself."
         )
     if not hasattr(model, "predict"):
-        raise InputError(
-            f"{path} holds a {name}, which has no predict.",
-            hint="Export the whole pipeline, with the estimator that predicts as its last step.",
-        )
+        hint = "Export the whole pipeline, with the estimator that predicts as its last step."
+        if hasattr(model, "fit_predict"):
+            hint = "It answers for the rows of its training only; KMeans, BisectingKMeans and Birch take new ones."
+        raise InputError(f"{path} holds a {name}, which has no predict.", hint=hint)
     try:
         check_is_fitted(model)
     except NotFittedError as error:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.manifest import Candidate
-from lineside_export.candidates import FLOAT_ARITHMETIC, ORIGINAL
+from lineside_export.candidates import FLOAT_ARITHMETIC, LEAVES, ORIGINAL
 
 Objective: TypeAlias = Literal["latency", "size", "balanced"]
 
@@ -18,6 +18,8 @@ Objective: TypeAlias = Literal["latency", "size", "balanced"]
 NOISE = 0.1
 # Sizes closer than this are the same: then accuracy decides.
 AS_SMALL = 0.05
+# By fewer rows than this nobody can tell what an inexact candidate loses.
+LEAST_ROWS = 20
 # What differs less from the original differs by float32's roundings.
 EXACT = 1e-5
 
@@ -27,6 +29,7 @@ class Rules(NamedTuple):
 
     tolerance: how much of the metric may be lost, absolute. min_agreement: the least share of rows that keep their
     answer. candidate: the only one wanted, by name. max_bytes: of the model. max_latency_us: of one row, here.
+    rows: how many judge.
     """
 
     objective: Objective = "balanced"
@@ -35,6 +38,7 @@ class Rules(NamedTuple):
     candidate: str | None = None
     max_bytes: int | None = None
     max_latency_us: float | None = None
+    rows: int = LEAST_ROWS
 
 
 def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list[Candidate]:
@@ -52,8 +56,7 @@ def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list
     plain = candidates[0]
     good = [_drop(candidate, plain, original, rules) for candidate in candidates]
     fitting = [_limit(candidate, rules) for candidate in good]
-    left = [candidate for candidate in fitting if candidate.verdict == "kept"]
-    left = [candidate for candidate in left if candidate is plain or candidate.name != ORIGINAL] or left
+    left = _eligible(fitting, plain, rules)
     if rules.candidate is not None:
         best = _wanted(fitting, rules.candidate)
     elif left:
@@ -61,6 +64,14 @@ def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list
     else:
         raise _nothing_fits([candidate for candidate in good if candidate.verdict == "kept"], rules)
     return [_finish(candidate, best, plain, rules) for candidate in fitting]
+
+
+def _eligible(candidates: Sequence[Candidate], plain: Candidate, rules: Rules) -> list[Candidate]:
+    """Return those that may be taken unasked: of what is good enough the exact one alone, if few rows say so."""
+    left = [candidate for candidate in candidates if candidate.verdict == "kept"]
+    if plain in left and rules.rows < LEAST_ROWS:
+        return [plain]
+    return [candidate for candidate in left if candidate is plain or candidate.name != ORIGINAL] or left
 
 
 def _drop(candidate: Candidate, plain: Candidate, original: float, rules: Rules) -> Candidate:
@@ -119,6 +130,8 @@ def _wanted(candidates: Sequence[Candidate], name: str) -> Candidate:
     by_name = {candidate.name: candidate for candidate in candidates}
     if name not in by_name:
         hint = nearest(name, by_name) or f"There are: {', '.join(by_name)}."
+        if name == LEAVES:
+            hint = "It is tried with --lossy-trees."
         raise InputError(f"There is no candidate called {name!r}.", hint=hint)
     if by_name[name].verdict != "kept":
         usable = [candidate.name for candidate in candidates if candidate.verdict == "kept"]
@@ -140,6 +153,8 @@ def _finish(candidate: Candidate, best: Candidate, plain: Candidate, rules: Rule
         better = "was asked for" if rules.candidate else f"is better for {rules.objective}"
         if candidate.name == ORIGINAL and candidate is not plain and not rules.candidate:
             better = "is ours, exact also where skl2onnx's float32 is not"
+        elif best is plain and rules.rows < LEAST_ROWS and not rules.candidate:
+            better = f"is exact, and only {rules.rows} rows judge this"
         return replace(candidate, reason=_noted(candidate, f"good, but {best.name} {better}"))
     return candidate
 
@@ -147,7 +162,7 @@ def _finish(candidate: Candidate, best: Candidate, plain: Candidate, rules: Rule
 def _praise(best: Candidate, plain: Candidate, rules: Rules) -> str:
     why = "asked for" if rules.candidate else f"best for {rules.objective}"
     if best is plain:
-        return why if rules.candidate else f"{why}: nothing else is worth its loss"
+        return why if rules.candidate else f"{why}: nothing inexact is worth its loss"
     return (
         f"{why}: {_size(best, plain):.0%} of {plain.name}'s bytes, {_latency(best, plain):.0%} of its latency"
     )

@@ -24,6 +24,7 @@ from lineside_export.rows import read_table, readings, require
 
 # Rows in one call: enough that calls cost nothing, few enough for a small machine.
 _BATCH = 4096
+_NO_NUMBER = "Correct the cell, or leave the row out."
 
 
 def predict(bundle: Path, rows: Path, group: str | None, output: Path | None, *, as_json: bool) -> None:
@@ -33,7 +34,7 @@ def predict(bundle: Path, rows: Path, group: str | None, output: Path | None, *,
     table = read_table(rows)
     channels = opened.manifest.channels
     require(table, [channel.name for channel in channels], "a channel of the model")
-    inputs, newest = cut(table, readings(table, channels), group, opened.manifest.window)
+    inputs, newest = cut(table, readings(table, channels, _NO_NUMBER), group, opened.manifest.window)
     order = np.argsort(newest, kind="stable")
     columns = {"line": table.lines[newest[order]]} | answer_columns(
         _answers(model, inputs[order]), opened.manifest

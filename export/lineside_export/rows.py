@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from lineside_contract.manifest import Channel
 from lineside_contract.numbers import is_number
 
 _DELIMITERS = ",;\t|"
+_DASH, _STANDARD_INPUT = Path("-"), Path("standard input")
 
 
 class Table(NamedTuple):
@@ -33,19 +36,20 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file whose first line names its columns.
+    """Read a CSV file whose first line names its columns; `-` is standard input.
 
     The delimiter is whichever of comma, semicolon, tab and bar divides the first line most. Raises InputError.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = next((line for line in file if line.strip()), "")
-            file.seek(0)
-            delimiter = max(_DELIMITERS, key=first.count)
-            reader = csv.reader(file, delimiter=delimiter)
-            header = [name.strip() for name in next(filter(None, reader), [])]
-            _check_header(header, path)
-            rows, lines = _read_rows(reader, len(header), path)
+        # Whole, because a pipe cannot be read twice.
+        text = io.StringIO(_content(path).decode("utf-8-sig"), newline="")
+        path = _STANDARD_INPUT if path == _DASH else path
+        first = next((line for line in text if line.strip()), "")
+        text.seek(0)
+        reader = csv.reader(text, delimiter=max(_DELIMITERS, key=first.count))
+        header = [name.strip() for name in next(filter(None, reader), [])]
+        _check_header(header, path)
+        rows, lines = _read_rows(reader, len(header), path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -55,6 +59,10 @@ def read_table(path: Path) -> Table:
     if not rows:
         raise InputError(f"{path} has no rows below its first line.", hint="Give it rows of readings.")
     return Table(path, dict(zip(header, zip(*rows, strict=True), strict=True)), np.array(lines))
+
+
+def _content(path: Path) -> bytes:
+    return sys.stdin.buffer.read() if path == _DASH else path.read_bytes()
 
 
 def require(table: Table, names: Sequence[str], what: str) -> None:
@@ -87,12 +95,14 @@ def numbers(table: Table, name: str, hint: str = "") -> NDArray[np.float64]:
         ) from None
 
 
-def readings(table: Table, channels: Sequence[Channel]) -> NDArray[np.float32]:
-    """Return columns as float32, texts as their codes, shape (rows, channels).
+def readings(table: Table, channels: Sequence[Channel], hint: str = "") -> NDArray[np.float32]:
+    """Return columns as float32, texts as their codes, shape (rows, channels). `hint`: what to do about a text.
 
     Raises InputError naming the line of what is no float32, or a text that the model has no answer to.
     """
-    columns = [_codes(table, each) if each.categories else numbers(table, each.name) for each in channels]
+    columns = [
+        _codes(table, each) if each.categories else numbers(table, each.name, hint) for each in channels
+    ]
     exact = np.column_stack(columns)
     with np.errstate(over="ignore"):
         values = exact.astype(np.float32)

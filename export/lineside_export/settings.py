@@ -52,6 +52,12 @@ class Destination(NamedTuple):
     version: str
 
 
+def _bundle_like(name: str) -> str:
+    """Return the name of a bundle that is most like what somebody wrote."""
+    stem = name.removesuffix(".zip").removesuffix(".bundle").removesuffix(".onnx")
+    return f"{stem or 'model'}{'' if _NAME_AND_VERSION.match(stem) else '-1.0.0'}{SUFFIX}"
+
+
 def destination(settings: Settings) -> Destination:
     """Decide where the bundle goes. Raises InputError if it has no name or no place."""
     output = settings.output
@@ -59,8 +65,8 @@ def destination(settings: Settings) -> Destination:
     if output is not None and not output.is_dir():
         if not output.name.endswith(SUFFIX):
             raise InputError(
-                f"{output} does not end in {SUFFIX}.",
-                hint=f"Try {output.name.partition('.')[0] or 'model'}-1.0.0{SUFFIX}.",
+                f"{output} does not end in {SUFFIX}, nor is it a folder that exists.",
+                hint=f"Try {output.parent / _bundle_like(output.name)}.",
             )
         found = _NAME_AND_VERSION.match(output.name.removesuffix(SUFFIX))
     name = settings.name or (found["name"] if found else "")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from lineside_agent.sensors.replay import Settings as Replay
 from lineside_agent.sensors.simulated import Settings as Simulated
 from lineside_agent.settings import BrokerSettings, DeliverySettings, Settings, load
-from lineside_agent.tables import parse_bytes
 from lineside_contract.errors import InputError
 
 LEAST = """
@@ -235,22 +234,6 @@ def test_certificates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"TLS cannot be set up with .*none\.crt"):
         settings.tls_context()
     assert BrokerSettings().tls_context() is None
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0", 0), ("12", 12), ("1.5 kB", 1500), ("256MB", 256_000_000), ("2GiB", 2 << 30), ("1mib", 1 << 20)],
-)
-def test_sizes_are_read_in_both_kinds_of_units(text: str, size: int) -> None:
-    assert parse_bytes(text) == size
-
-
-@pytest.mark.parametrize(
-    "text", ["", "MB", "-1", "1.", "1e6", "12 bananas", "1 000", "nan", "0x10", "1MB\n2"]
-)
-def test_anything_else_is_no_size(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size; write it as"):
-        parse_bytes(text)
 
 
 @given(st.dictionaries(st.text("ABC_ .[]", max_size=12), st.text(max_size=8), max_size=4))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +135,27 @@ def test_predict_answers_in_the_order_of_the_file(work, exported) -> None:
     assert [line["label"] for line in lines] == [answer["label"] for answer in answers]
     assert work.run("predict", BUNDLE, "rows.csv", "-o", "out.csv").out == ""
     assert Path("out.csv").read_text() == text
+
+
+def test_predict_reads_a_pipe(work, exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = work.run("predict", BUNDLE, "rows.csv").out
+    content = Path("rows.csv").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert work.run("predict", BUNDLE, "-").out == text
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "standard input is empty" in work.run("predict", BUNDLE, "-").err
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=(content,))
+    writer.start()
+    assert work.run("predict", BUNDLE, "pipe").out == text
+    writer.join()
+
+
+def test_predict_tells_what_to_do_about_a_text(work, exported) -> None:
+    Path("rows.csv").write_text("c0,c1,c2,c3\n1,2,x,4\n")
+    result = work.run("predict", BUNDLE, "rows.csv")
+    assert result.code == 2
+    assert "column 'c2': 'x' is not a number. Correct the cell, or leave the row out." in result.err
 
 
 def test_predict_without_a_channel(work, exported, classes) -> None:

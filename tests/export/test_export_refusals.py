@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.cluster import DBSCAN
 from sklearn.decomposition import NMF
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -125,6 +126,7 @@ def test_a_broken_pickle_and_another_zip(logistic) -> None:
     [
         (LogisticRegression(), "not fitted"),
         (StandardScaler().fit(np.eye(4)), "has no predict"),
+        (DBSCAN().fit(np.eye(4)), "KMeans, BisectingKMeans and Birch take new ones"),
         ({"a": 1}, "not a scikit-learn estimator"),
         (
             make_pipeline(MinMaxScaler(clip=True), NMF(2), LogisticRegression()).fit(np.eye(4), [0, 1, 0, 1]),
@@ -182,7 +184,14 @@ def test_structures_that_compiled_code_follows_are_the_users_to_trust(work, clas
         (["--window", "2", "--channels", "c0,c1", "--group", "pump"], "no column 'pump' (--group)"),
         (["--unit", "x=g"], "--unit names x"),
         (["--held-back", "0.0001"], "cannot be divided"),
-        (["-o", "model.zip"], "does not end in .bundle.zip"),
+        (
+            ["-o", "model.zip"],
+            "does not end in .bundle.zip, nor is it a folder that exists. Try model-1.0.0.bundle",
+        ),
+        (["-o", "out/m-2.0.zip"], "Try out/m-2.0.bundle.zip."),
+        (["--max-bytes", "2 bananas"], "'2 bananas' is not a size; write it as"),
+        (["--max-bytes", "0.1"], "is not at least one byte"),
+        (["--candidate", "compact-leaves256"], "It is tried with --lossy-trees."),
         (["-o", "model.bundle.zip"], "no name or no version"),
         (["-o", "no/such/m-1.0.0.bundle.zip"], "does not exist"),
         (["--name", "a/b"], "cannot be called 'a/b'"),
@@ -221,6 +230,27 @@ def test_settings_that_do_not_fit(logistic, change, words) -> None:
 def test_rows_that_do_not_fit(logistic, text, words) -> None:
     Path("rows.csv").write_text(text)
     logistic.refused(logistic.export(), words)
+
+
+def test_a_mistyped_argument_is_told_without_every_option(logistic) -> None:
+    result = logistic.export("--tolerance", "x")
+    assert len(result.err.splitlines()) == 2
+
+
+def test_channels_in_another_order_are_suspected(work) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(300, 2)) * [1, 1] + [0, 500]
+    target = (rows[:, 0] > 0).astype(int)
+    work.save(LogisticRegression().fit(rows, target))
+    work.rows(rows, target)
+    right = work.export("--channels", "c0,c1")
+    assert right.code == 0
+    assert "every held-back row" not in right.err
+    wrong = work.export("--channels", "c1,c0")
+    assert wrong.code == 0
+    assert (
+        "The model answers '1' to every held-back row: are --channels in the order of training?" in wrong.err
+    )
 
 
 def test_rows_that_are_not_text(logistic) -> None:

@@ -14,12 +14,12 @@ from lineside_agent.model import Answers, Model, read_golden
 from lineside_contract.errors import InputError
 from lineside_contract.manifest import Candidate, Outputs
 from lineside_export import golden
-from lineside_export.candidates import Written, variants
+from lineside_export.candidates import Written, decibels, variants
 from lineside_export.check import compare
 from lineside_export.convert import convert
 from lineside_export.dataset import split
 from lineside_export.metrics import agreement
-from lineside_export.pick import Rules, pick
+from lineside_export.pick import LEAST_ROWS, Rules, pick
 from lineside_export.probes import probes
 from lineside_export.schema import describe
 from lineside_export.trees.inside import round_thresholds_down, splits
@@ -81,6 +81,24 @@ def test_which_candidate_is_shipped(other, objective, chosen, why) -> None:
     assert [each.name for each in judged if each.verdict == "chosen"] == [chosen]
     assert all(each.reason for each in judged)
     assert why in judged[1].reason
+
+
+def test_few_rows_leave_it_at_the_exact_one() -> None:
+    others = [small(bytes=300), small(name="int8-static", bytes=200)]
+    judged = pick([PLAIN, *others], 0.9, Rules("size", rows=LEAST_ROWS - 1))
+    assert [each.verdict for each in judged] == ["chosen", "kept", "kept"]
+    assert "only 19 rows judge this" in judged[1].reason
+    asked = pick([PLAIN, *others], 0.9, Rules("size", rows=1, candidate="int8"))
+    assert asked[1].verdict == "chosen"
+    limited = pick([PLAIN, *others], 0.9, Rules("size", rows=1, max_bytes=400))
+    assert limited[2].verdict == "chosen"
+
+
+@pytest.mark.parametrize(
+    ("snr", "said"), [(np.inf, "no noise"), (31.4, "31 dB"), (19.96, "20.0 dB"), (-4.2, "-4 dB")]
+)
+def test_noise_is_said_with_as_many_digits_as_matter(snr: float, said: str) -> None:
+    assert decibels(snr) == said
 
 
 @given(

@@ -278,7 +278,10 @@ def test_an_export_is_signed_at_once(work) -> None:
     (signature,) = json.loads(zipfile.ZipFile("m-1.0.0.bundle.zip").read("signature.json"))["signatures"]
     shown = work.run("inspect", "m-1.0.0.bundle.zip")
     assert f"with key id {signature['keyid'][:16]!r}" in shown.out
-    assert work.export().code == 0
+    again = work.export()
+    assert again.code == 0
+    assert "The bundle that was m-1.0.0.bundle.zip before was signed; this one is not." in again.err
+    assert "was signed" not in work.export().err
     assert "by nobody" in work.run("inspect", "m-1.0.0.bundle.zip").out
 
 
