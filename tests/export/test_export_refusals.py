@@ -138,7 +138,7 @@ def test_a_broken_pickle_and_another_zip(logistic) -> None:
         ),
         (LogisticRegression().fit(np.eye(4), [True, False, True, False]), None),
     ],
-    ids=["unfitted", "transformer", "dict", "no converter", "several labels", "bool labels"],
+    ids=["unfitted", "transformer", "no new rows", "dict", "no converter", "several labels", "bool labels"],
 )
 def test_models_that_cannot_be_exported(work, classes, model, words) -> None:
     work.save(model)
