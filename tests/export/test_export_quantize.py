@@ -236,7 +236,7 @@ def test_what_cannot_be_had_is_refused_and_nothing_is_written(trained) -> None:
     trained.refused(trained.export("--max-bytes", "1000"), "at most 1,000 bytes", "nearest is int")
     trained.refused(trained.export("--max-latency-us", "0.1"), "at most 0.1 us a row", "the nearest is")
     trained.refused(trained.export("--min-agreement", "1.5"), "from 0 to 1")
-    trained.refused(trained.export("--max-bytes", "many"), "'many' is not a whole number")
+    trained.refused(trained.export("--max-bytes", "many"), "'many' is not a size; write it as")
 
 
 @pytest.mark.filterwarnings("ignore")
