@@ -19,7 +19,7 @@ NOISE = 0.1
 # Sizes closer than this are the same: then accuracy decides.
 AS_SMALL = 0.05
 # By fewer rows than this nobody can tell what an inexact candidate loses.
-LEAST_ROWS = 20
+LEAST_ROWS = 10
 # What differs less from the original differs by float32's roundings.
 EXACT = 1e-5
 

@@ -87,7 +87,7 @@ def test_few_rows_leave_it_at_the_exact_one() -> None:
     others = [small(bytes=300), small(name="int8-static", bytes=200)]
     judged = pick([PLAIN, *others], 0.9, Rules("size", rows=LEAST_ROWS - 1))
     assert [each.verdict for each in judged] == ["chosen", "kept", "kept"]
-    assert "only 19 rows judge this" in judged[1].reason
+    assert "only 9 rows judge this" in judged[1].reason
     asked = pick([PLAIN, *others], 0.9, Rules("size", rows=1, candidate="int8"))
     assert asked[1].verdict == "chosen"
     limited = pick([PLAIN, *others], 0.9, Rules("size", rows=1, max_bytes=400))
