@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
+from lineside_contract.numbers import as_number, is_number
 from lineside_contract.sizes import as_bytes
 
 
@@ -75,10 +76,7 @@ def seed(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    return as_number(text) if is_number(text) else math.nan
 
 
 def positive(text: str) -> float:

@@ -22,6 +22,8 @@ STATED = (
     f"of their standard deviation plus {RELATIVE:g} of themselves"
 )
 
+# Outputs no larger than this are what is left of larger numbers that cancelled.
+_ROUNDING = 1e-12
 # From so many columns on an output is a map, a spectrum or a signal.
 _MAP = 100
 _NO_CHANCE = np.zeros(1, bool)
@@ -64,7 +66,17 @@ def limits(expected: Answers) -> dict[str, NDArray[Any]]:
     for name in ("values", "scores"):
         columns = getattr(expected, name)
         if columns is not None:
-            found[name] = SPREAD * spread(columns) + RELATIVE * np.abs(columns) + 1e-6
+            found[name] = SPREAD * spread(columns) + RELATIVE * np.abs(columns) + _zero(columns)
+    return found
+
+
+def _zero(columns: NDArray[Any]) -> NDArray[Any]:
+    """Return what is as good as 0 in each of the columns (n, k): a millionth of the largest there, or of 1.
+
+    Where all of them are as small as float64's roundings, nothing but those is there to compare.
+    """
+    largest = np.nanmax(np.abs(columns), axis=0, initial=0)
+    found: NDArray[Any] = 1e-6 * np.where(largest > _ROUNDING, np.minimum(largest, 1), 1)
     return found
 
 

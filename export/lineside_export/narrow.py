@@ -25,8 +25,8 @@ def narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model with the same constants in fewer bytes; the same object if there are none to save."""
     casts: list[NodeProto] = []
     tensors: list[TensorProto] = []
-    for tensor in model.graph.initializer:
-        kept = _narrow(tensor)
+    for number, tensor in enumerate(model.graph.initializer):
+        kept = _narrow(tensor, f"lineside_narrow_{number}")
         if kept is not None:
             casts.append(helper.make_node("Cast", [kept.name], [tensor.name], to=tensor.data_type))
         tensors.append(tensor if kept is None else kept)
@@ -40,14 +40,14 @@ def narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _narrow(tensor: TensorProto) -> TensorProto | None:
+def _narrow(tensor: TensorProto, name: str) -> TensorProto | None:
     """Return a tensor in a narrower type that is worth it; None if there is none."""
     if tensor.data_type not in _WIDE:
         return None
     values = numpy_helper.to_array(tensor)
     for kind in _TYPES:
         if values.nbytes - values.size * kind.itemsize > _LEAST_SAVED and _holds(kind, values):
-            return numpy_helper.from_array(values.astype(kind), f"{tensor.name}_{kind.name}")
+            return numpy_helper.from_array(values.astype(kind), name)
     return None
 
 

@@ -20,24 +20,32 @@ MOST_FEATURES = 1000
 # And of a picture fewer: the rows are to fit into 128 MB.
 _MOST_VALUES = 1 << 25
 _ROWS_A_CODE = 5
+# Each feature is missing in some rows, fewer of many features.
+_ROWS_MISSING, _MOST_MISSING = 20, 2000
 
 
 def probes(
-    model: Any, inputs: NDArray[np.float32], seed: int, channels: Sequence[Channel] = ()
+    model: Any,
+    inputs: NDArray[np.float32],
+    seed: int,
+    channels: Sequence[Channel] = (),
+    *,
+    missing: bool = False,
 ) -> NDArray[np.float32]:
     """Return rows at the edges, shape (n, features): extremes, zeros, tree thresholds and their neighbours.
 
     In a channel of text, of which there are none in windows, each category, and what the model takes besides.
+    missing: each of the others missing, too.
     """
     generator = np.random.default_rng(seed)
     found = [_extremes(inputs), _thresholds(model, inputs, generator)]
-    if np.isnan(inputs).any():
+    if missing:
         found.append(_missing(inputs))
     rows = np.ascontiguousarray(np.concatenate(found), dtype=np.float32)
     texts = [(column, channel) for column, channel in enumerate(channels) if channel.categories]
     for column, channel in texts:
         # Between the codes, and beyond them, there is nothing.
-        rows[:, column] = np.round(np.clip(rows[:, column], 0, len(channel.categories) - 1))
+        rows[:, column] = np.round(np.clip(np.nan_to_num(rows[:, column]), 0, len(channel.categories) - 1))
     every = [_codes(inputs, column, channel) for column, channel in texts]
     return np.concatenate([rows, *every])
 
@@ -94,10 +102,12 @@ def _thresholds(
 
 
 def _missing(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each feature that is missing somewhere in the data, missing in the first rows."""
-    missing = np.flatnonzero(np.isnan(inputs).any(axis=0))
-    rows = np.repeat(inputs[:20], len(missing), axis=0)
-    rows[np.arange(len(rows)), np.tile(missing, len(inputs[:20]))] = np.nan
+    """Each feature alone missing in some of the rows; of many features those evenly spread."""
+    width = inputs.shape[1]
+    features = np.linspace(0, width - 1, min(width, MOST_FEATURES, max(1, _MOST_VALUES // width))).astype(int)
+    some = inputs[: max(1, min(_ROWS_MISSING, _MOST_MISSING // len(features)))]
+    rows = np.repeat(some, len(features), axis=0)
+    rows[np.arange(len(rows)), np.tile(features, len(some))] = np.nan
     return rows
 
 

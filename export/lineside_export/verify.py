@@ -52,7 +52,8 @@ def trials(subject: Subject, seed: int) -> Trials:
     given = subject.data.inputs[chosen]
     expected = reference.answer(subject.model, subject.schema, given)
     check_numbers(expected, subject.schema.classes)
-    made, of_made = _answered(subject, probes(subject.coded, subject.data.inputs, seed, subject.channels))
+    hard = probes(subject.coded, subject.data.inputs, seed, subject.channels, missing=_takes_missing(subject))
+    made, of_made = _answered(subject, hard)
     chance = [equidistant(subject.coded, rows) for rows in (given, made)]
     return Trials(chosen, made, (expected, of_made), (chance[0], chance[1]))
 
@@ -115,6 +116,21 @@ def _chosen(subject: Subject, seed: int) -> NDArray[np.intp]:
     if len(other) > room:
         other = np.sort(np.random.default_rng(seed).choice(other, room, replace=False))
     return np.sort(np.concatenate([held_back[:MOST_ROWS], other]))
+
+
+def _takes_missing(subject: Subject) -> bool:
+    """Tell whether the original answers rows with missing readings, also where the user's rows have none."""
+    inputs = subject.data.inputs
+    if isinstance(subject.model, Network):
+        return bool(np.isnan(inputs).any())  # a network computes with anything
+    numbers = [index for index, channel in enumerate(subject.channels) if not channel.categories]
+    row = inputs[:1].copy()
+    row[0, numbers[:1]] = np.nan
+    try:
+        reference.answer(subject.model, subject.schema, row)
+    except InputError:
+        return False
+    return True
 
 
 def _answered(subject: Subject, made: NDArray[np.float32]) -> tuple[NDArray[np.float32], Answers]:

@@ -17,7 +17,7 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     del front
     if schema.task == "regression":
         answer = np.asarray(model.constant_, np.float64).ravel()
-        graph.give_values(_every_row(graph, source, answer), len(answer))
+        graph.give_values(every_row(graph, source, answer), len(answer))
         return True
     if model.strategy not in ("most_frequent", "prior", "constant"):
         raise InputError(
@@ -29,13 +29,14 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     if model.strategy == "constant":
         best = int(np.flatnonzero(np.asarray(model.classes_) == np.ravel(model.constant)[0])[0])
     certain = np.eye(len(answer))[best]
-    columns = _every_row(graph, source, answer if model.strategy == "prior" else certain)
-    label = graph.best(_every_row(graph, source, certain))
+    columns = every_row(graph, source, answer if model.strategy == "prior" else certain)
+    label = graph.best(every_row(graph, source, certain))
     graph.give_classes(label, columns, schema.classes)
     return True
 
 
-def _every_row(graph: Graph, source: str, answer: Array) -> str:
+def every_row(graph: Graph, source: str, answer: Array) -> str:
+    """Write the same answer (columns,) for each row of `source`, shape (n, columns)."""
     rows = graph.add("Shape", source, end=1)
     shape = graph.add("Concat", rows, graph.constant(np.array([len(answer)])), axis=0)
     return graph.add("Expand", graph.constant(answer[None]), shape)

@@ -93,16 +93,19 @@ class Graph:
         if columns is not None:
             self.give(self.leave(columns), COLUMNS, onnx.TensorProto.FLOAT, width or len(classes))
 
-    def give_outlier(self, scores: str) -> None:
-        """Make the label, -1 where the score is negative and otherwise 1, and the scores (n, 1) the outputs."""
-        outlying = self.add("Less", scores, self.constant(np.zeros(1)))
+    def give_outlier(self, scores: str, *, at_zero: bool = False) -> None:
+        """Make the label, -1 where the score is negative and otherwise 1, and the scores (n, 1) the outputs.
+
+        at_zero: a score of 0 is an outlier's, too.
+        """
+        outlying = self.add("LessOrEqual" if at_zero else "Less", scores, self.constant(np.zeros(1)))
         label = self.add("Where", outlying, self.constant(np.array([-1])), self.constant(np.array([1])))
         self.give(label, LABEL, onnx.TensorProto.INT64, 1)
         self.give(self.leave(scores), SCORES, onnx.TensorProto.FLOAT, 1)
 
-    def best(self, columns: str) -> str:
-        """Return the number of each row's largest column; of equal ones the first."""
-        return self.add("ArgMax", columns, axis=1, keepdims=0)
+    def best(self, columns: str, *, last: bool = False) -> str:
+        """Return the number of each row's largest column; of equal ones the first, or the last."""
+        return self.add("ArgMax", columns, axis=1, keepdims=0, **({"select_last_index": 1} if last else {}))
 
     def rename(self, old: str, new: str) -> None:
         """Call a result something else."""

@@ -14,6 +14,8 @@ from lineside_export.rewrites.graph import Graph
 # So many times their result the terms of a sum may be before float32, 2**-24 of the terms, comes close to what an
 # exact export may be off by.
 _CANCELLED = 300.0
+# A square may be off by so much, where it is an exponent; float64 has 2**-53 of the largest.
+_OFF = 1e-6
 # Training rows by which that is judged.
 SAMPLE = 200
 
@@ -67,12 +69,18 @@ class Behind(NamedTuple):
     def squares(self, graph: Graph, source: str, factor: float) -> str:
         """Write factor * ||z - row||^2, shape (n, m); a positive factor's is never negative.
 
-        Both are centred first: ||z||^2 - 2<z, row> + ||row||^2 cancels as little as it can.
+        Both are centred first: ||z||^2 - 2<z, row> + ||row||^2 cancels as little as it can. Where that is too much
+        even so, the differences themselves are squared, which takes the time and memory of n * m rows.
         """
         front, middle = self.front.around(self.rows.mean(axis=0))
         scale, sign = np.sqrt(abs(factor)), np.sign(factor)
         rows = (self.rows - middle) * scale
         z = front.times(scale).write(graph, source)
+        if abs(factor) * self.reach() * np.finfo(np.float64).eps > _OFF:
+            columns = graph.add("Unsqueeze", z, graph.constant(np.array([1])))
+            apart = graph.add("Sub", columns, graph.constant(rows))
+            squares = graph.add("ReduceSumSquare", apart, graph.constant(np.array([2])), keepdims=0)
+            return squares if sign > 0 else graph.add("Neg", squares)
         own = graph.add("ReduceSumSquare", z, graph.constant(np.array([1])), keepdims=1)
         cross = graph.product(z, -2 * sign * rows.T, sign * (rows**2).sum(axis=1))
         if sign < 0:

@@ -1,8 +1,8 @@
 """Support vector machines: the kernel by one product with all support vectors, the votes by a second.
 
 What libsvm does (Chang and Lin, "LIBSVM: a library for support vector machines", ACM TIST 2011): one decision for
-each pair of classes, each a vote; of classes with equally many votes the first. scikit-learn's scores are the votes
-plus a share of the sums of the decisions that says who leads among equals.
+each pair of classes, each a vote, that of 0 for the second; of classes with equally many votes the first.
+scikit-learn's scores are the votes plus a share of the sums of the decisions that says who leads among equals.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from lineside_export.rewrites.constants import every_row
 from lineside_export.rewrites.front import Array, Front
 from lineside_export.rewrites.graph import Graph
 from lineside_export.rewrites.kernels import NAMES, Behind, Kernel, Sums
@@ -24,6 +25,8 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     classes = len(schema.classes)
     if not isinstance(model.dual_coef_, np.ndarray) or model.kernel not in NAMES:
         return False
+    if not len(model.support_vectors_):
+        return _nothing_learnt(model, graph, source, schema)
     if schema.probabilities:
         return False  # libsvm couples the pairs' chances by an iteration that it breaks off early
     kernel = Kernel(model.kernel, model._gamma, model.degree, model.coef0)
@@ -33,11 +36,19 @@ def write(model: Any, front: Front, graph: Graph, source: str, schema: Schema) -
     if schema.task == "regression":
         graph.give_values(decisions, 1)
     elif schema.task == "outlier":
-        graph.give_outlier(decisions)
+        graph.give_outlier(decisions, at_zero=True)
     elif classes == 2:
-        graph.give_classes(graph.best(decisions), decisions, schema.classes)
+        graph.give_classes(graph.best(decisions, last=True), decisions, schema.classes)
     else:
         _many(model, graph, decisions, schema)
+    return True
+
+
+def _nothing_learnt(model: Any, graph: Graph, source: str, schema: Schema) -> bool:
+    """All targets lie within epsilon of one number, which is the answer to every row."""
+    if schema.task != "regression":
+        return False
+    graph.give_values(every_row(graph, source, np.asarray(model._intercept_, np.float64)), 1)
     return True
 
 
@@ -84,7 +95,7 @@ def _many(model: Any, graph: Graph, decisions: str, schema: Schema) -> None:
     for pair, (first, second) in enumerate(combinations(range(count), 2)):
         wins[pair, [first, second]] = -1, 1
         start[first] += 1
-    lost = graph.add("Less", decisions, graph.constant(np.zeros(1)))
+    lost = graph.add("LessOrEqual", decisions, graph.constant(np.zeros(1)))
     kind = onnx.TensorProto.DOUBLE if graph.kind == np.float64 else onnx.TensorProto.FLOAT
     votes = graph.product(graph.add("Cast", lost, to=kind), wins, start)
     if model.decision_function_shape == "ovo":

@@ -45,6 +45,7 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
     "missing": {"impute": ("MissingIndicator", "SimpleImputer")},
     "missing_neighbours": {"impute": ("KNNImputer",)},
     "neighbours": {"neighbors": ("RadiusNeighborsTransformer",)},
+    "powers": {"preprocessing": ("PowerTransformer",)},
     "quantiles": {"preprocessing": ("QuantileTransformer",)},
     "selection": {
         "feature_selection": (
@@ -62,7 +63,7 @@ _TRANSFORMERS: dict[str, dict[str, tuple[str, ...]]] = {
 # What skl2onnx writes well, but does not say how many columns it has.
 _SHAPED = {
     "decomposition": ("IncrementalPCA", "PCA", "TruncatedSVD"),
-    "preprocessing": ("MaxAbsScaler", "MinMaxScaler", "PowerTransformer", "RobustScaler", "StandardScaler"),
+    "preprocessing": ("MaxAbsScaler", "MinMaxScaler", "RobustScaler", "StandardScaler"),
 }
 # What no graph of bounded work computes, and why: better said than that there is no converter.
 _TOGETHER = "solves for all rows of a call together until they converge: a row has no answer of its own"
