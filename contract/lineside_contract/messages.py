@@ -72,6 +72,8 @@ EventKind: TypeAlias = Literal[
     "sensor_failed",
     "sensor_recovered",
     "sensor_ended",
+    "readings_left_out",
+    "readings_complete",
     "outbox_dropped",
     "disk_full",
     "disk_recovered",
@@ -81,6 +83,7 @@ EventKind: TypeAlias = Literal[
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened on the device. Shares its sequence with the predictions.
 
+    `readings_left_out`: readings begin to hold a NaN or an infinity; `readings_complete`: for a minute none did.
     `dropped` (of `outbox_dropped`) tells which messages will never arrive.
     """
 
