@@ -27,6 +27,7 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `ts` is the time of the newest reading in the window. A classifier gives `label` and, if the model has
     them, `probability` of that label and `probabilities` by label; a regressor gives `value`, or `values` by
     target; an outlier detector gives `label` (1 or -1, as in scikit-learn) and `score` (negative is an outlier).
+    A model that has no answer to a reading (its probabilities or scores are NaN) gives no label: null.
     """
 
     ts: int
@@ -57,7 +58,7 @@ class Predictions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int
     model: str
     model_version: str
-    label: list[Label] | None = None
+    label: list[Label | None] | None = None
     probability: list[float | None] | None = None
     probabilities: dict[str, list[float | None]] | None = None
     value: list[float | None] | None = None
