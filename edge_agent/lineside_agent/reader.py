@@ -196,7 +196,7 @@ class Reader:
         counters.failures += 1
         if counters.state != "failed":
             self._news.append(News("sensor_failed", str(error)))
-            log.warning("%s failed: %s", self.name, error)
+            log.warning("%s failed and is opened again from time to time: %s", self.name, error)
         counters.state, counters.detail = "failed", str(error)
         self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
         self._pause_until = self._clock.monotonic() + self._pause_s

@@ -154,7 +154,7 @@ def test_what_the_model_gets_is_not_told_as_left_out(
 
 
 def test_a_failing_sensor_is_told_once_retried_with_growing_pauses_and_its_recovery_told(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures = [SensorError("The line is dead.") for _ in range(9)]
     rig = Rig(monkeypatch, *failures, [[1, 2, 3]])
@@ -166,6 +166,7 @@ def test_a_failing_sensor_is_told_once_retried_with_growing_pauses_and_its_recov
     assert pauses[0] == pytest.approx(0.5)
     assert pauses[-1] == pytest.approx(30.0)
     assert [news.event for news in rig.reader.take_news()] == ["sensor_failed"]
+    assert caplog.messages == ["the sensor failed and is opened again from time to time: The line is dead."]
     assert rig.counters.state == "failed"
     assert rig.counters.failures == 9
     assert rig.reader.read() is not None
