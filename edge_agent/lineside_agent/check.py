@@ -28,7 +28,7 @@ from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.model import Model
 from lineside_agent.mqtt import MqttBroker
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
-from lineside_agent.sensors.sensor import Composed
+from lineside_agent.sensors.sensor import Composed, Subscribed
 from lineside_agent.sensors.texts import translate
 from lineside_agent.settings import Settings
 from lineside_agent.windows import select_channels
@@ -148,8 +148,13 @@ def _sensor(request: Request, settings: Settings, bundle: Bundle | None) -> Foun
     if failed and not len(block.timestamps):
         raise SensorError(failed)
     if not len(block.timestamps):
+        silent = sensor.silent() if isinstance(sensor, Subscribed) else ""
         raise SensorError(
-            f"The sensor {name} gave no reading within {request.wait_s:g} s.", hint="Wait longer with --wait."
+            f"The sensor {name} gave no reading within {request.wait_s:g} s"
+            + (f": {silent}." if silent else "."),
+            hint="Is that spelled right? Else wait longer with --wait."
+            if silent
+            else "Wait longer with --wait.",
         )
     detail = f"{name} ({sensor_settings.kind}) gives {', '.join(sensor.channels)}"
     return Found(_Reading(sensor.channels, block), f"{detail}; note: {failed}" if failed else detail)
