@@ -11,8 +11,6 @@ A step is skipped if one that it builds on has failed; the others still tell wha
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +29,7 @@ from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
 from lineside_agent.sensors.sensor import Composed, Subscribed
 from lineside_agent.sensors.texts import translate
 from lineside_agent.settings import Settings
+from lineside_agent.state_folder import attempt
 from lineside_agent.windows import select_channels
 from lineside_contract.bundle import Bundle
 from lineside_contract.categories import UNKNOWN
@@ -209,21 +208,12 @@ def rate_note(sampling_rate_hz: float | None, timestamps: NDArray[np.int64]) -> 
 
 
 def _state(settings: Settings) -> Found:
-    folder = settings.state
-    while not folder.exists():  # the agent makes it; a check leaves nothing behind
-        folder = folder.parent
-    try:
-        if not folder.is_dir():
-            raise NotADirectoryError(0, "it is no folder")
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"?")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
+    found = attempt(settings.state)
+    if found.problem:
         raise InputError(
-            f"{folder} cannot be written to: {error.strerror}.",
+            f"{found.there} cannot be written to: {found.problem}.",
             hint="Set state to a folder that this user may write to.",
-        ) from error
+        )
     return Found(None, f"{settings.state} can be written to")
 
 
