@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineside_agent.install import commands as service
+from lineside_contract.subcommands import add_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ _PLAIN = "\033[0m"
 def configure_agent(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside agent`."""
     _explain(parser, _EPILOG)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = add_commands(parser)
     _configure_init(commands.add_parser("init", help="write a commented agent.toml"))
     _configure_check(commands.add_parser("check", help="try everything that an agent needs, step by step"))
     _configure_run(commands.add_parser("run", help="run the agent"))
