@@ -80,7 +80,7 @@ class Registry:
 
 def columns(message: Predictions) -> str:
     """Return the JSON that says which columns a message's answers have, and of which type its labels are."""
-    kinds = {type(label) for label in message.label or ()}
+    kinds = {type(label) for label in message.label or () if label is not None}
     named = {
         "probabilities": list(message.probabilities or ()),
         "values": list(message.values or ()),

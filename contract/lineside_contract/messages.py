@@ -27,6 +27,7 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `ts` is the time of the newest reading in the window. A classifier gives `label` and, if the model has
     them, `probability` of that label and `probabilities` by label; a regressor gives `value`, or `values` by
     target; an outlier detector gives `label` (1 or -1, as in scikit-learn) and `score` (negative is an outlier).
+    A model that has no answer to a reading (its probabilities or scores are NaN) gives no label: null.
     """
 
     ts: int
@@ -57,7 +58,7 @@ class Predictions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int
     model: str
     model_version: str
-    label: list[Label] | None = None
+    label: list[Label | None] | None = None
     probability: list[float | None] | None = None
     probabilities: dict[str, list[float | None]] | None = None
     value: list[float | None] | None = None
@@ -72,6 +73,8 @@ EventKind: TypeAlias = Literal[
     "sensor_failed",
     "sensor_recovered",
     "sensor_ended",
+    "readings_left_out",
+    "readings_complete",
     "outbox_dropped",
     "disk_full",
     "disk_recovered",
@@ -81,6 +84,7 @@ EventKind: TypeAlias = Literal[
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened on the device. Shares its sequence with the predictions.
 
+    `readings_left_out`: readings begin to hold a NaN or an infinity; `readings_complete`: for a minute none did.
     `dropped` (of `outbox_dropped`) tells which messages will never arrive.
     """
 

@@ -141,7 +141,10 @@ def verify(
     keys = list(keys)
     signatures = signatures_of(bundle, name)
     if not signatures:
-        raise BundleError(f"{name} is not signed.", hint=f"Run: lineside sign {name} --key FILE")
+        raise BundleError(
+            f"{name} is not signed.",
+            hint=f"On the workstation, where the private key is: lineside sign {Path(name).name} --key FILE",
+        )
     pairs = [(key.raw, signature) for key in keys for signature in _raw(signatures)]
     held = made(signed_bytes(bundle.manifest_bytes), pairs)
     signing = {raw for (raw, _), holds in zip(pairs, held, strict=True) if holds}
@@ -154,9 +157,10 @@ def verify(
             hint="Do not use it; get it again from whoever made it.",
         )
     ids = ", ".join(sorted(repr(key_id[:16]) for key_id in claimed))
+    trusted = " or ".join(key.name for key in keys)
     raise BundleError(
         f"{name} is signed by a key that is not trusted here (key id {ids}).",
-        hint=f"Sign it with a key of {', '.join(key.name for key in keys)}, or trust the other one as well.",
+        hint=f"On the workstation, sign it with the private key that belongs to {trusted}; or trust the other one.",
     )
 
 
@@ -193,4 +197,4 @@ def _from_base64(text: str) -> bytes:
 
 _URL_SAFE = str.maketrans("-_", "+/")
 _MAKE_ONE = "`lineside keygen` makes a pair of keys: NAME.key signs, NAME.pub verifies."
-_SIGN_AGAIN = "Sign it again: lineside sign --replace."
+_SIGN_AGAIN = "Sign it again on the workstation: lineside sign --replace."

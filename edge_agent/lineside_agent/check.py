@@ -11,8 +11,6 @@ A step is skipped if one that it builds on has failed; the others still tell wha
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,9 +26,10 @@ from lineside_agent.clock import Signal, SystemClock
 from lineside_agent.model import Model
 from lineside_agent.mqtt import MqttBroker
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
-from lineside_agent.sensors.sensor import Composed
+from lineside_agent.sensors.sensor import Composed, Subscribed
 from lineside_agent.sensors.texts import translate
 from lineside_agent.settings import Settings
+from lineside_agent.state_folder import attempt
 from lineside_agent.windows import select_channels
 from lineside_contract.bundle import Bundle
 from lineside_contract.categories import UNKNOWN
@@ -148,8 +147,13 @@ def _sensor(request: Request, settings: Settings, bundle: Bundle | None) -> Foun
     if failed and not len(block.timestamps):
         raise SensorError(failed)
     if not len(block.timestamps):
+        silent = sensor.silent() if isinstance(sensor, Subscribed) else ""
         raise SensorError(
-            f"The sensor {name} gave no reading within {request.wait_s:g} s.", hint="Wait longer with --wait."
+            f"The sensor {name} gave no reading within {request.wait_s:g} s"
+            + (f": {silent}." if silent else "."),
+            hint="Is that spelled right? Else wait longer with --wait."
+            if silent
+            else "Wait longer with --wait.",
         )
     detail = f"{name} ({sensor_settings.kind}) gives {', '.join(sensor.channels)}"
     return Found(_Reading(sensor.channels, block), f"{detail}; note: {failed}" if failed else detail)
@@ -204,21 +208,12 @@ def rate_note(sampling_rate_hz: float | None, timestamps: NDArray[np.int64]) -> 
 
 
 def _state(settings: Settings) -> Found:
-    folder = settings.state
-    while not folder.exists():  # the agent makes it; a check leaves nothing behind
-        folder = folder.parent
-    try:
-        if not folder.is_dir():
-            raise NotADirectoryError(0, "it is no folder")
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"?")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
+    found = attempt(settings.state)
+    if found.problem:
         raise InputError(
-            f"{folder} cannot be written to: {error.strerror}.",
+            f"{found.there} cannot be written to: {found.problem}.",
             hint="Set state to a folder that this user may write to.",
-        ) from error
+        )
     return Found(None, f"{settings.state} can be written to")
 
 

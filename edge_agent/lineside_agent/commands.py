@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineside_agent.install import commands as service
+from lineside_contract.subcommands import add_commands
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lineside_agent.check import Result
+    from lineside_agent.starter import Written
 
 _EPILOG = """\
 examples:
@@ -28,7 +32,7 @@ examples:
   lineside agent init                                    a simulated machine, the bundle of this folder
   lineside agent init --replay rows.csv --device pump-1 --site plant-1 --broker mqtts://broker.plant-1:8883
   lineside agent init --sensor stdin                     for readings that a program of yours prints
-  lineside agent init --bundle pump-1.0.0.bundle.zip -o /etc/lineside/agent.toml --force
+  lineside agent init --sensor modbus --force            another sensor in an agent.toml that is there
 """
 _CHECK_EPILOG = """\
 examples:
@@ -46,6 +50,10 @@ examples:
 
 Ctrl-C or SIGTERM stops it cleanly. A killed agent loses nothing that it had put on disk.
 """
+_CHOSEN = {
+    "stdin": "The sensor is standard input: pipe a program that prints readings into the agent.",
+    "simulated": "The sensor is a simulated machine.",
+}
 _MARKS = {"ok": ("ok", "\033[32m"), "failed": ("FAILED", "\033[31m"), "skipped": ("skipped", "\033[33m")}
 _PLAIN = "\033[0m"
 
@@ -53,7 +61,7 @@ _PLAIN = "\033[0m"
 def configure_agent(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside agent`."""
     _explain(parser, _EPILOG)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = add_commands(parser)
     _configure_init(commands.add_parser("init", help="write a commented agent.toml"))
     _configure_check(commands.add_parser("check", help="try everything that an agent needs, step by step"))
     _configure_run(commands.add_parser("run", help="run the agent"))
@@ -66,7 +74,11 @@ def _configure_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("agent.toml"), metavar="FILE", help="default: %(default)s"
     )
-    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="change the file if it is there: what is not said stays, and the old one is saved beside it as .bak",
+    )
     parser.set_defaults(run=_init)
 
 
@@ -104,13 +116,8 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
     )
     sensor.add_argument("--replay", type=Path, metavar="CSV", help="replay the readings of this file")
     parser.add_argument("--device", metavar="ID", help="the device's id (default: this machine's name)")
-    parser.add_argument("--site", default="site-1", metavar="NAME", help="default: %(default)s")
-    parser.add_argument(
-        "--broker",
-        default="mqtt://localhost:1883",
-        metavar="URL",
-        help="default: %(default)s; mqtts:// for TLS",
-    )
+    parser.add_argument("--site", metavar="NAME", help="default: site-1")
+    parser.add_argument("--broker", metavar="URL", help="default: mqtt://localhost:1883; mqtts:// for TLS")
 
 
 def _explain(parser: argparse.ArgumentParser, epilog: str) -> None:
@@ -136,12 +143,28 @@ def _init(options: argparse.Namespace) -> int:
 
     sensor = starter.Source("replay" if options.replay else options.sensor, options.replay)
     answers = starter.Answers(options.bundle, sensor, options.device, options.site, options.broker)
-    bundle = starter.write(options.output, answers, force=options.force)
-    print(f"Wrote {options.output}.")
-    if not (options.output.parent / bundle).exists():
-        print(f"Copy your bundle to {options.output.parent / bundle}, or change the setting bundle.")
-    print(f"Next: lineside agent check --config {options.output}")
+    written = starter.write(options.output, answers, force=options.force)
+    for line in _told(options.output, written):
+        print(line)
     return 0
+
+
+def _told(path: Path, written: Written) -> Iterator[str]:
+    """Say what was written, and what comes next."""
+    if not written.written:
+        yield f"{path} stays as it is: nothing else was asked for. Remove it to begin anew."
+    elif written.old is None:
+        yield f"Wrote {path}."
+    elif written.kept:
+        yield f"Changed {path}: only what was asked for. The old one is {written.old}."
+    else:
+        yield f"Replaced {path}, which held no agent's settings. The old one is {written.old}."
+    if written.chosen:
+        yield f"{_CHOSEN[written.chosen]} Choose another with --sensor KIND or --replay CSV, and --force."
+    if not (path.parent / written.bundle).exists():
+        yield f"Copy your bundle to {path.parent / written.bundle}, or change the setting bundle."
+    pipe = "your-program | " if written.chosen == "stdin" else ""
+    yield f"Next: {pipe}lineside agent check --config {path}"
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_agent.model import Answers
+from lineside_agent.model import Answers, without_label
 from lineside_contract.manifest import Manifest
 from lineside_contract.messages import Predictions
 from lineside_contract.topics import Kind
@@ -93,6 +93,10 @@ class Encoder:
             # Of the label that was given, which need not be the most probable: thresholds can be tuned.
             columns["probability"] = [by_class[str(label)][row] for row, label in enumerate(labels)]
             columns["probabilities"] = by_class
+        for row in without_label(answers):
+            columns["label"][row] = None
+            if "probability" in columns:
+                columns["probability"][row] = None
         if answers.values is not None:
             columns |= _one_or_many("value", "values", answers.values, self._targets)
         if answers.scores is not None:

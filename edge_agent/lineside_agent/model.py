@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -78,6 +79,18 @@ class Model:
         if label is not None and label.ndim != 1:
             label = label.reshape(-1)
         return Answers(label, probabilities, _columns(values), _columns(scores))
+
+
+def without_label(answers: Answers) -> list[int]:
+    """Return the rows to which the model has no answer, although its graph names a label.
+
+    Of probabilities or scores that are NaN, ArgMax and comparisons make the first class all the same.
+    """
+    given = answers.scores if answers.probabilities is None else answers.probabilities
+    if answers.label is None or given is None:
+        return []
+    least = np.minimum.reduce(given, axis=None, initial=0.0)  # NaN if one is: nearly always none is
+    return np.flatnonzero(np.isnan(given).any(axis=1)).tolist() if math.isnan(least) else []
 
 
 def write_golden(inputs: NDArray[np.float32], answers: Answers) -> bytes:

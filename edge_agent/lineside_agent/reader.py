@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lineside_agent.clock import Clock, Signal
 from lineside_agent.counters import SensorCounters
+from lineside_agent.left_out import LeftOut
 from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
 from lineside_agent.sensors.sensor import Choosing, Composed, News
 from lineside_agent.sensors.texts import refused, translate
@@ -42,6 +46,8 @@ class Reader:
         self._clock = clock
         self._stop = stop
         self.name = "the sensor"  # in the log
+        self.advice = 'With non_finite = "pass" in [input] the model gets such readings.'  # on a NaN
+        self._left_out = LeftOut(self._wanted, clock)
         self._sensor: Sensor | None = None
         self._composed: Composed | None = None  # the sensor, if it is
         self._opened = False  # once, at least
@@ -82,6 +88,7 @@ class Reader:
             return None
         except EndOfReadings:
             self._counters.state = "ended"
+            self._log_left_out()
             raise
         if not len(block.timestamps):
             return None
@@ -104,6 +111,7 @@ class Reader:
         if self._sensor is not None:
             self._sensor.close()
             self._sensor = self._composed = None
+        self._log_left_out()
 
     def _open_again(self) -> Sensor:
         try:
@@ -149,9 +157,27 @@ class Reader:
         counters.last_reading_at = self._clock.monotonic()
         if self._columns is not None:
             block = Block(block.timestamps, block.values[:, self._columns])
-        block, bad = finite_rows(block, self._non_finite)
-        counters.non_finite += bad
-        return self._without_refused(block) if self._refusing else block
+        kept, bad = finite_rows(block, self._non_finite)
+        if bad:
+            counters.non_finite += bad
+            if self._non_finite == "skip":
+                self._leave_out(block.values)
+        elif self._left_out.lasting and self._left_out.look_over():
+            self._log_left_out()
+            self._news.append(News("readings_complete", ""))
+            log.info("%s gives complete readings again", self.name)
+        return self._without_refused(kept) if self._refusing else kept
+
+    def _leave_out(self, values: NDArray[np.float32]) -> None:
+        """Tell of readings that are left out: as an event when it begins, and in the log now and then."""
+        begins = not self._left_out.lasting
+        if self._left_out.add(values) and (said := self._log_left_out()) and begins:
+            self._news.append(News("readings_left_out", said))
+
+    def _log_left_out(self) -> str:
+        if said := self._left_out.take():
+            log.warning("%s: %s %s", self.name, said, self.advice)
+        return said
 
     def _without_refused(self, block: Block) -> Block:
         bad = refused(block.values, self._channels)
@@ -170,7 +196,7 @@ class Reader:
         counters.failures += 1
         if counters.state != "failed":
             self._news.append(News("sensor_failed", str(error)))
-            log.warning("%s failed: %s", self.name, error)
+            log.warning("%s failed and is opened again from time to time: %s", self.name, error)
         counters.state, counters.detail = "failed", str(error)
         self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
         self._pause_until = self._clock.monotonic() + self._pause_s

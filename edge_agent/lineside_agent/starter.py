@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lineside_agent.sensors.csv_file import NO_TIMESTAMP, CsvFile
 from lineside_agent.sensors.examples import EXAMPLES
 from lineside_agent.sensors.simulated import CHANNELS
 from lineside_agent.settings import BrokerSettings
+from lineside_agent.settings_text import change, table_of
 from lineside_contract.bundle import SUFFIX, Bundle
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.files import write_whole
@@ -74,8 +76,7 @@ url = {url}    # mqtts:// for TLS
 [input]
 # non_finite = "skip"      # readings with NaN or infinity; "pass" gives them to the model
 
-[sensors.main]
-{sensor}{channels}"""
+{sensor}"""
 
 
 class Source(NamedTuple):
@@ -86,50 +87,133 @@ class Source(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What the person who sets a device up says of it. `bundle` None: the only one beside the file."""
+    """What the person who sets a device up says of it; None is what they do not say.
+
+    Without a `bundle` it is the only one beside the file.
+    """
 
     bundle: Path | None
     sensor: Source
     device: str | None
-    site: str
-    broker: str
+    site: str | None = None
+    broker: str | None = None
 
 
-def write(path: Path, answers: Answers, *, force: bool = False) -> str:
-    """Write the file whole and return the name of its bundle. Raises InputError, and then writes nothing."""
+class Written(NamedTuple):
+    """The file's bundle, and the kind of sensor if nobody chose it. `old` is where the file before it was saved.
+
+    `kept`: what the person did not say is as it was there. `written` is False if nothing was to be changed.
+    """
+
+    bundle: str
+    chosen: str | None = None
+    old: Path | None = None
+    kept: bool = False
+    written: bool = True
+
+
+def write(path: Path, answers: Answers, *, force: bool = False) -> Written:
+    """Write the file whole. Raises InputError, and then writes nothing."""
     if path.exists() and not force:
-        raise InputError(f"{path} is already there.", hint="Replace it with --force, or choose another -o.")
+        raise InputError(
+            f"{path} is already there.",
+            hint="Change it with --force and what is to change, or choose another -o.",
+        )
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder.", hint="Make it first, or choose another -o.")
-    found = answers.bundle or _only_bundle(path.parent)
-    name = PLACEHOLDER if found is None else os.path.relpath(found, path.parent)
-    text = render(answers, name, [] if found is None else channels(found))
-    try:
-        write_whole(path, text.encode())
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
-    return name
+    if not path.exists():
+        text, written = _new(path, answers)
+        _save(path, text)
+        return written
+    before = _read(path)
+    table = table_of(before)
+    text, written = _new(path, answers) if table is None else _changed(path, answers, before, table)
+    if text == before:
+        return written._replace(written=False)
+    old = path.with_name(f"{path.name}.bak")
+    mode = stat.S_IMODE(path.stat().st_mode)  # it may hold a password
+    _save(old, before, mode)
+    _save(path, text, mode)
+    return written._replace(old=old)
 
 
 def render(answers: Answers, bundle: str, needed: list[str]) -> str:
     """Return the file's text. Raises InputError for a name or URL that cannot be one."""
-    kind = answers.sensor.kind or _kind_for(needed)
+    named = answers._replace(
+        device=_host() if answers.device is None else answers.device,
+        site="site-1" if answers.site is None else answers.site,
+        broker=BrokerSettings().url if answers.broker is None else answers.broker,
+    )
+    strings = _strings(named)
+    return _TEMPLATE.format(
+        site=strings["site"],
+        device=strings["device"],
+        bundle=json.dumps(bundle, ensure_ascii=False),
+        url=strings["broker.url"],
+        sensor=_section(answers.sensor, needed),
+    )
+
+
+def _new(path: Path, answers: Answers) -> tuple[str, Written]:
+    found = answers.bundle or _only_bundle(path.parent)
+    name = PLACEHOLDER if found is None else os.path.relpath(found, path.parent)
+    needed = [] if found is None else channels(found)
+    chosen = None if answers.sensor.kind else _kind_for(needed)
+    return render(answers, name, needed), Written(name, chosen)
+
+
+def _changed(path: Path, answers: Answers, before: str, table: dict[str, Any]) -> tuple[str, Written]:
+    """Return the text that is there with what the person says."""
+    strings = _strings(answers)
+    name = table.get("bundle")
+    if answers.bundle is not None or not isinstance(name, str):
+        found = answers.bundle or _only_bundle(path.parent)
+        name = PLACEHOLDER if found is None else os.path.relpath(found, path.parent)
+        strings["bundle"] = json.dumps(name, ensure_ascii=False)
+    bundle = path.parent / Path(name).expanduser()
+    needed = channels(bundle) if bundle.exists() or answers.bundle else []
+    section = _section(answers.sensor, needed) if answers.sensor.kind else ""
+    return change(before, strings, section), Written(name, kept=True)
+
+
+def _strings(answers: Answers) -> dict[str, str]:
+    """Return what is said of device, site and broker, as TOML by its path. Raises InputError."""
+    strings = {}
+    if answers.site is not None:
+        strings["site"] = json.dumps(check_name(answers.site, "The site"))
+    if answers.device is not None:
+        strings["device"] = json.dumps(check_name(answers.device, "The device"))
+    if answers.broker is not None:
+        try:
+            BrokerSettings(url=answers.broker)
+        except ValueError as error:
+            raise InputError(f"The broker {answers.broker!r} cannot be used: {error}.") from error
+        strings["broker.url"] = json.dumps(answers.broker, ensure_ascii=False)
+    return strings
+
+
+def _section(source: Source, needed: list[str]) -> str:
+    """Return the section of a sensor. Raises InputError for a kind that there is not."""
+    kind = source.kind or _kind_for(needed)
     if kind not in SENSORS:
         hint = nearest(kind, SENSORS) or f"Known: {', '.join(SENSORS)}."
         raise InputError(f"There is no sensor of kind {kind!r}.", hint=hint)
+    options = _recording(source.file) if kind == "replay" else SENSORS[kind]
+    return f"[sensors.main]\n{options}{_channels_text(needed)}"
+
+
+def _read(path: Path) -> str:
     try:
-        BrokerSettings(url=answers.broker)
-    except ValueError as error:
-        raise InputError(f"The broker {answers.broker!r} cannot be used: {error}.") from error
-    device = answers.device if answers.device is not None else _host()
-    return _TEMPLATE.format(
-        site=json.dumps(check_name(answers.site, "The site")),
-        device=json.dumps(check_name(device, "The device")),
-        bundle=json.dumps(bundle, ensure_ascii=False),
-        url=json.dumps(answers.broker, ensure_ascii=False),
-        sensor=_recording(answers.sensor.file) if kind == "replay" else SENSORS[kind],
-        channels=_channels_text(needed),
-    )
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _save(path: Path, text: str, mode: int = 0o644) -> None:
+    try:
+        write_whole(path, text.encode(errors="surrogateescape"), mode=mode)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _kind_for(channels: list[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside_agent.model import Answers, Model
+from lineside_agent.model import Answers, Model, without_label
 from lineside_contract.bundle import Bundle
 from lineside_contract.errors import InputError
 from lineside_contract.files import write_whole
@@ -50,10 +50,16 @@ def predict(bundle: Path, rows: Path, group: str | None, output: Path | None, *,
 
 
 def answer_columns(answers: Answers, manifest: Manifest) -> dict[str, NDArray[Any]]:
-    """Name the columns of answers, each of shape (n,): label, probability_CLASS, value names, score."""
+    """Name the columns of answers, each of shape (n,): label, probability_CLASS, value names, score.
+
+    A label is None where the model has no answer, as in an agent's message.
+    """
     columns: dict[str, NDArray[Any]] = {}
     if answers.label is not None:
         columns["label"] = answers.label
+        if rows := without_label(answers):
+            columns["label"] = answers.label.astype(object)
+            columns["label"][rows] = None
     outputs = manifest.outputs
     classes = [str(label) for label in outputs.classes]
     for values, names in (

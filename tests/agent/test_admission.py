@@ -123,13 +123,20 @@ def test_without_trusted_keys_check_says_so(folder: Path, capsys: pytest.Capture
 
 def test_an_unsigned_bundle_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_bundle(folder / BUNDLE, [Channel(name="speed_rpm"), Channel(name="current_a")])
-    refused(capsys, f"{BUNDLE} is not signed.")
+    refused(
+        capsys,
+        f"{BUNDLE} is not signed. On the workstation, where the private key is: lineside sign {BUNDLE} ",
+    )
 
 
 def test_another_key_is_refused_until_it_is_trusted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keygen", "-o", "other"]) == 0
     assert main(["sign", BUNDLE, "--key", "other.key", "--replace"]) == 0
     refused(capsys, "is signed by a key that is not trusted here")
+    assert (
+        "On the workstation, sign it with the private key that belongs to ops.pub; or trust"
+        in checked(capsys)[1]
+    )
     setting('["ops.pub"]', '["ops.pub", "other.pub"]')
     assert checked(capsys)[1].endswith("; signed by other.pub")
 

@@ -237,6 +237,114 @@ def test_init_replaces_nothing_unless_told_to(folder: Path, capsys: pytest.Captu
     assert Path("agent.toml").read_text() == "mine"
     assert main(["agent", "init", "--device", "a", "--force"]) == 0
     assert 'device = "a"' in Path("agent.toml").read_text()
+    assert Path("agent.toml.bak").read_text() == "mine"
+    assert "The old one is agent.toml.bak" in capsys.readouterr().out
+
+
+MINE = """\
+# of press 4
+site = "plant-1"
+device = 'press-4'    # on the left
+bundle = "sum-1.0.0.bundle.zip"
+trusted_keys = ["ops.pub"]
+
+[broker]
+url = "mqtts://broker.plant-1"  # ours
+username = "press-4"
+
+[sensors.main]
+kind = "replay"
+file = "rows.csv"
+channels = { "speed" = "speed_rpm" }
+
+# slow
+[heartbeat]
+every_s = 60
+"""
+
+
+def test_force_changes_what_was_asked_for_and_nothing_else(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("agent.toml")
+    path.write_text(MINE)
+    path.chmod(0o600)  # a password may be in it
+    assert main(["agent", "init", "--sensor", "modbus", "--device", "press-5", "--force"]) == 0
+    text, before = path.read_text(), MINE.replace("'press-4' ", '"press-5" ')
+    head, _, sensor = text.partition("\n[sensors.main]\n")
+    assert head == before[: before.index("[sensors.main]")] + before[before.index("# slow") :]
+    assert sensor.startswith(starter.SENSORS["modbus"] + "# The model needs: speed_rpm, current_a\n")
+    assert load(path, {}).sensors["main"].kind == "modbus"
+    assert Path("agent.toml.bak").read_text() == MINE
+    assert {path.stat().st_mode & 0o777, Path("agent.toml.bak").stat().st_mode & 0o777} == {0o600}
+    assert (
+        "Changed agent.toml: only what was asked for. The old one is agent.toml.bak."
+        in capsys.readouterr().out
+    )
+
+
+def test_force_changes_broker_site_and_bundle_and_leaves_the_sensor(bundle: Path) -> None:
+    path = Path("agent.toml")
+    path.write_text(MINE)
+    make_bundle(Path("other.bundle.zip"), [Channel(name="speed_rpm")])
+    more = ["--broker", "mqtt://b:1", "--site", "plant-2", "--bundle", "other.bundle.zip"]
+    assert main(["agent", "init", *more, "--force"]) == 0
+    assert path.read_text() == (
+        MINE.replace('plant-1"\nd', 'plant-2"\nd')
+        .replace("mqtts://broker.plant-1", "mqtt://b:1")
+        .replace("sum-1.0.0", "other")
+    )
+
+
+def test_force_adds_what_was_not_there(folder: Path) -> None:
+    path = Path("agent.toml")
+    path.write_text('bundle = "b.zip"\n[sensors.main]\nkind = "stdin"')
+    assert main(["agent", "init", "--broker", "mqtt://b:1", "--device", "a", "--force"]) == 0
+    settings = load(path, {})
+    assert (settings.device, settings.broker.url, settings.sensors["main"].kind) == (
+        "a",
+        "mqtt://b:1",
+        "stdin",
+    )
+    path.write_text(path.read_text().replace('url = "mqtt://b:1"', 'username = "u"'))
+    assert main(["agent", "init", "--broker", "mqtt://c:1", "--force"]) == 0
+    assert load(path, {}).broker == type(settings.broker)(url="mqtt://c:1", username="u")
+
+
+def test_a_new_sensor_takes_the_place_of_several_and_of_how_they_were_joined(folder: Path) -> None:
+    path = Path("agent.toml")
+    sections = '[sensors.b]\nkind = "thermal"\n[join]\nrate_hz = 1\nmax_gap_s = 1\n'
+    path.write_text(MINE.replace("[heartbeat]", f"{sections}\n[heartbeat]"))
+    assert main(["agent", "init", "--sensor", "hwmon", "--force"]) == 0
+    settings = load(path, {})
+    assert [(name, sensor.kind) for name, sensor in settings.sensors.items()] == [("main", "hwmon")]
+    assert settings.heartbeat.every_s == 60
+
+
+def test_force_with_nothing_else_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("agent.toml").write_text(MINE)
+    assert main(["agent", "init", "--force"]) == 0
+    assert Path("agent.toml").read_text() == MINE
+    assert not Path("agent.toml.bak").exists()
+    assert "stays as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'device = "a"\nsensors.main.kind = "stdin"\n',
+        'broker = "mqtt://a"\ndevice = "a"\n[sensors.main]\nkind = "stdin"\n',
+        'broker = { url = "mqtt://a" }\ndevice = "a"\n[sensors.main]\nkind = "stdin"\n',
+    ],
+)
+def test_a_layout_that_cannot_be_followed_is_left_to_a_person(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    Path("agent.toml").write_text(text)
+    assert main(["agent", "init", "--sensor", "modbus", "--broker", "mqtt://b", "--force"]) == 2
+    assert "only a person can change. Edit the file" in capsys.readouterr().err
+    assert Path("agent.toml").read_text() == text
+    assert [path.name for path in folder.iterdir()] == ["agent.toml"]
 
 
 def test_init_asks_which_of_several_bundles(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,10 +438,20 @@ def test_init_with_a_recording_works_with_no_editing(folder: Path, header: str, 
     assert main(["agent", "check", "--offline"]) == 0
 
 
-def test_init_chooses_a_sensor_that_can_feed_the_model(folder: Path) -> None:
+def test_init_chooses_a_sensor_that_can_feed_the_model_and_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_bundle(folder / "sum.bundle.zip", [Channel(name="a")])
     assert main(["agent", "init", "--device", "a"]) == 0
     assert load(Path("agent.toml"), {}).sensors["main"].kind == "stdin"
+    said = capsys.readouterr().out
+    assert "The sensor is standard input: pipe a program that prints readings into the agent." in said
+    assert "--sensor KIND or --replay CSV" in said
+    assert "Next: your-program | lineside agent check" in said
+    Path("agent.toml").unlink()
     make_bundle(folder / "sum.bundle.zip", [Channel(name="kurtosis")])
-    assert main(["agent", "init", "--device", "a", "--force"]) == 0
+    assert main(["agent", "init", "--device", "a"]) == 0
     assert load(Path("agent.toml"), {}).sensors["main"].kind == "simulated"
+    assert "The sensor is a simulated machine." in capsys.readouterr().out
+    assert main(["agent", "init", "--sensor", "stdin", "--force"]) == 0
+    assert "The sensor is" not in capsys.readouterr().out  # who chose it knows

@@ -26,7 +26,7 @@ GOOD = Facts(
     packages={"numpy": Trial("2.4.6"), "onnxruntime": Trial("1.32.0"), "paho-mqtt": Trial("2.2.0")},
     model=Trial(),
     memory_bytes=800_000_000,
-    folder=Folder(Path("/var/lib/lineside"), "ext4", 20_000_000_000, True),
+    folder=Folder(Path("/var/lib/lineside"), "ext4", 20_000_000_000),
     year=2026,
     synchronised=True,
     temperature_c=51.0,
@@ -47,6 +47,22 @@ def without_runtime(facts: Facts) -> Facts:
     return facts._replace(
         packages={**facts.packages, "onnxruntime": GONE}, model=Trial(problem="was not tried")
     )
+
+
+def test_a_state_folder_that_is_to_be_made_is_named() -> None:
+    made = GOOD._replace(folder=GOOD.folder._replace(made=Path("/var/lib/lineside/a/b")))
+    said = found(made)["state"]
+    assert (said.state, said.detail) == (
+        "ok",
+        "/var/lib/lineside/a/b can be made: /var/lib/lineside is on ext4",
+    )
+    cannot = made._replace(folder=made.folder._replace(problem="Permission denied"))
+    said = found(cannot)["state"]
+    assert said.state == "failed"
+    assert said.detail == (
+        "/var/lib/lineside/a/b cannot be made: /var/lib/lineside cannot be written to (Permission denied)."
+    )
+    assert "--state" in said.hint
 
 
 def test_a_good_board_has_nothing_to_say_against_it() -> None:
@@ -102,7 +118,7 @@ def test_where_there_is_no_wheel_only_one_that_was_built_helps(facts: Facts, nam
         (GOOD._replace(folder=GOOD.folder._replace(kind="overlay")), "state", "warning", "restart"),
         (GOOD._replace(folder=GOOD.folder._replace(kind="nfs4")), "state", "warning", "network"),
         (
-            GOOD._replace(folder=GOOD.folder._replace(writable=False)),
+            GOOD._replace(folder=GOOD.folder._replace(problem="Read-only file system")),
             "state",
             "failed",
             "cannot be written to",
@@ -218,11 +234,19 @@ def test_the_file_system_is_that_of_the_nearest_mount() -> None:
 
 def test_the_state_folder_need_not_be_there(tmp_path: Path) -> None:
     folder = facts_module.folder(tmp_path / "a" / "b")
-    assert folder.path == tmp_path
-    assert folder.writable
+    assert (folder.path, folder.made, folder.problem) == (tmp_path, tmp_path / "a" / "b", "")
     assert folder.free_bytes > 0
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    assert not facts_module.folder(tmp_path / "file").writable
+    assert facts_module.folder(tmp_path / "file").problem == "it is no folder"
+
+
+@pytest.mark.parametrize("state", ["/proc", "/proc/lineside/state"])
+def test_a_state_folder_that_takes_nothing_is_found_by_trying(state: str) -> None:
+    """Root may write to everything, says access(2)."""
+    folder = facts_module.folder(Path(state))
+    assert folder.path == Path("/proc")
+    assert folder.problem
 
 
 def test_a_pis_throttling_is_read_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -75,6 +75,40 @@ def test_what_json_cannot_say_is_null_and_can_be_read_again() -> None:
     _, count, payload = next(encoder.encode(stamps(3), answers, 0))
     assert count == 3
     assert decode(payload, Predictions).value == [None, None, 1.0]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("messages", ["single", "columns"])
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [
+        (CLASSIFIED._replace(probabilities=np.array([[0.25, 0.75], [NAN, NAN]], np.float32)), ["ok", None]),
+        (CLASSIFIED._replace(probabilities=np.array([[NAN, 0.75], [0.5, 0.5]], np.float32)), [None, "bad"]),
+        (Answers(np.array([1, -1]), None, None, np.array([[NAN], [-np.inf]], np.float32)), [None, -1]),
+        (Answers(np.array([0, 1]), None, None, np.array([[1, 2], [2, NAN]], np.float32)), [0, None]),
+        (Answers(np.array([0, 1]), None, None, None), [0, 1]),  # nothing tells
+    ],
+)
+def test_where_a_model_has_no_answer_there_is_no_label(
+    messages: Literal["single", "columns"], answers: Answers, labels: list[str | int | None]
+) -> None:
+    classes = ["bad", "ok"] if answers.probabilities is not None else []
+    encoder = Encoder(IDENTITY, manifest(classes=classes), messages)
+    found: list[Any] = []
+    probable: list[Any] = []
+    for _, _, payload in encoder.encode(stamps(2), answers, 0):
+        if messages == "single":
+            one = decode(payload, Prediction)
+            found.append(one.label)
+            probable.append(one.probability)
+        else:
+            many = decode(payload, Predictions)
+            found, probable = many.label or [], many.probability or []
+    assert found == labels
+    if answers.probabilities is not None:
+        assert [each is None for each in probable] == [label is None for label in labels]
 
 
 @pytest.mark.parametrize(

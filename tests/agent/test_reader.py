@@ -77,8 +77,84 @@ def test_nan_and_infinities_are_counted_and_skipped_or_passed_on(
     assert rig.counters.readings == 3
 
 
+NAN_IN_A, COMPLETE = [[1, np.nan, 3]], [[1, 2, 3]]
+
+
+def events(rig: Rig) -> list[tuple[str, str]]:
+    return [(news.event, news.detail) for news in rig.reader.take_news()]
+
+
+def test_readings_that_are_left_out_are_told_with_channel_count_and_setting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(monkeypatch, [[1, np.nan, 3], [np.inf, np.nan, 6], [7, 8, np.nan]])
+    rig.reader.read()
+    said = "2 readings are left out for a NaN or an infinity in a (2), b (1)."
+    assert events(rig) == [("readings_left_out", said)]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message == (
+        f'the sensor: {said} With non_finite = "pass" in [input] the model gets such readings.'
+    )
+
+
+def test_readings_that_go_on_being_left_out_are_told_once_a_minute_and_their_end_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(monkeypatch, *[NAN_IN_A, COMPLETE] * 70, *[COMPLETE] * 70, NAN_IN_A)
+    caplog.set_level("INFO")
+    told = []
+    for _ in range(209):
+        rig.reader.read()
+        told += events(rig)
+        rig.clock.seconds += 1
+    assert [event for event, _ in told] == ["readings_left_out", "readings_complete"]
+    logged = [record.message.partition(" left out")[0] for record in caplog.records]
+    assert logged == [
+        "the sensor: 1 reading is",
+        "the sensor: 30 readings are",
+        "the sensor: 30 readings are",
+        "the sensor: 9 readings are",
+        "the sensor gives complete readings again",
+    ]
+    rig.clock.seconds += 1
+    rig.reader.read()
+    assert [event for event, _ in events(rig)] == []
+    rig.reader.read()
+    assert [event for event, _ in events(rig)] == ["readings_left_out"]  # it has begun anew
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_was_left_out_at_last_is_told_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, ends: bool
+) -> None:
+    rig = Rig(monkeypatch, NAN_IN_A, NAN_IN_A, NAN_IN_A, EndOfReadings("Over."))
+    for _ in range(3):
+        rig.reader.read()
+    if ends:
+        with pytest.raises(EndOfReadings):
+            rig.reader.read()
+    else:
+        rig.reader.close()
+    assert [record.message.partition(" left out")[0] for record in caplog.records] == [
+        "the sensor: 1 reading is",
+        "the sensor: 2 readings are",
+    ]
+    rig.reader.close()
+    assert len(caplog.records) == 2
+
+
+def test_what_the_model_gets_is_not_told_as_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(monkeypatch, NAN_IN_A, non_finite="pass")
+    rig.reader.read()
+    assert events(rig) == []
+    assert caplog.records == []
+
+
 def test_a_failing_sensor_is_told_once_retried_with_growing_pauses_and_its_recovery_told(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures = [SensorError("The line is dead.") for _ in range(9)]
     rig = Rig(monkeypatch, *failures, [[1, 2, 3]])
@@ -90,6 +166,7 @@ def test_a_failing_sensor_is_told_once_retried_with_growing_pauses_and_its_recov
     assert pauses[0] == pytest.approx(0.5)
     assert pauses[-1] == pytest.approx(30.0)
     assert [news.event for news in rig.reader.take_news()] == ["sensor_failed"]
+    assert caplog.messages == ["the sensor failed and is opened again from time to time: The line is dead."]
     assert rig.counters.state == "failed"
     assert rig.counters.failures == 9
     assert rig.reader.read() is not None

@@ -182,6 +182,22 @@ def test_a_terminal_shows_a_table_and_ctrl_c_ends_it_cleanly(tmp_path: Path) -> 
     assert "48.2" in said
 
 
+def test_a_terminal_for_standard_input_is_told_what_is_waited_for_and_what_to_do() -> None:
+    command = [sys.executable, "-m", "lineside_cli.main", "sensor", "test", "stdin", "--seconds", "0.1"]
+    master, slave = pty.openpty()
+    try:
+        done = subprocess.run(command, stdin=slave, capture_output=True, text=True, check=False)
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == 1
+    waiting, failed = done.stderr.splitlines()
+    assert waiting.startswith("waiting for readings on standard input")
+    assert failed.startswith(
+        "lineside: Standard input has given no line yet. Pipe a program that prints readings"
+    )
+
+
 def test_ctrl_c_before_the_first_reading_is_no_failure(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lineside_cli.main", "sensor", "test", "exec"]
     waiting = "import os, time; print(os.getpid(), file=open('pid', 'w'), flush=True); time.sleep(1000)"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import selectors
 import socket
 import struct
@@ -140,16 +141,18 @@ def test_settings_that_cannot_be_are_refused(options: Any, message: str) -> None
         msgspec.convert(table, Settings)
 
 
-def test_a_device_that_never_answers_does_not_hold_up_a_stop() -> None:
+@pytest.mark.parametrize(("scheme", "of_the_line"), [("tcp", False), ("rtu+tcp", True)])
+def test_a_device_that_never_answers_does_not_hold_up_a_stop(scheme: str, *, of_the_line: bool) -> None:
     import time
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
         settings = Settings(url=url, registers={"a": Register(address=1)})
         sensor = open_sensor("modbus", settings, FakeClock(), Signal())
         began = time.monotonic()
-        with pytest.raises(SensorError, match="does not answer"):
+        with pytest.raises(SensorError, match=re.escape(f"unit 1 of {url} does not answer.")) as error:
             sensor.read()
+        assert ("parity" in error.value.hint) == of_the_line
         assert time.monotonic() - began < 1
         sensor.close()
 

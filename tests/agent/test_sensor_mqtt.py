@@ -20,9 +20,12 @@ from paho.mqtt.client import topic_matches_sub
 from sensor_servers import Mqtt, free_port
 
 from lineside_agent.clock import Signal, SystemClock
+from lineside_agent.sensor_cli.live import Order, show
 from lineside_agent.sensors import open_sensor, topic_values
 from lineside_agent.sensors.mqtt import Settings
 from lineside_agent.sensors.topic_values import Gather, keys, pattern, subscriptions
+from lineside_agent.settings import SensorSettings
+from lineside_cli.main import main
 from lineside_contract.errors import BadReading, SensorError
 
 
@@ -58,6 +61,17 @@ def test_each_message_may_make_a_reading_of_what_is_not_too_old() -> None:
     assert late is not None
     assert math.isnan(late[0])
     assert late[1] == 3
+
+
+def test_topics_are_silent_until_a_message_comes_readable_or_not() -> None:
+    gather = gathering(FakeClock())
+    assert gather.silent == ["a", "b"]
+    assert gather.take("other", b"1") is None
+    with pytest.raises(ValueError, match="no number"):
+        gather.take("b", b"broken")
+    assert gather.silent == ["a"]
+    gather.take("a", b"1")
+    assert gather.silent == []
 
 
 def test_one_message_may_bring_several_channels() -> None:
@@ -187,6 +201,54 @@ def test_a_malformed_payload_costs_that_message(source: Mqtt) -> None:
         assert read(sensor).tolist() == [[2.5, 20.5]]
     finally:
         sensor.close()
+
+
+@pytest.mark.parametrize(
+    ("topics", "path", "said"),
+    [
+        (
+            ["press/1/state", "press/1/state"],
+            "wrong",
+            "all that came (1) was left out, as told above. Correct",
+        ),
+        (
+            ["none", "plain"],
+            "",
+            "nothing was published on none. Is that spelled right? Else wait longer with",
+        ),
+        (
+            ["press/1/state", "none"],
+            "wrong",
+            "all that came (1) was left out, as told above; nothing was pub",
+        ),
+    ],
+)
+def test_a_trial_tells_what_came_and_what_did_not(
+    source: Mqtt, capsys: pytest.CaptureFixture[str], topics: list[str], path: str, said: str
+) -> None:
+    source.silence()
+    source._device.publish("press/1/state", b'{"data": 1}', qos=1, retain=True).wait_for_publish(10)
+    source._device.publish("plain", b"1", qos=1, retain=True).wait_for_publish(10)
+    values = {name: {"topic": topic, "path": path} for name, topic in zip("ab", topics, strict=True)}
+    options = {"url": f"mqtt://127.0.0.1:{source.port}", "values": values}
+    order = Order(SensorSettings(kind="mqtt", options=msgspec.convert(options, Settings)), "csv", 0, 0.5)
+    with pytest.raises(SensorError) as error:
+        show(order, Signal())
+    assert str(error.value).startswith(f"No reading came in 0.5 s: {said}")
+    assert capsys.readouterr().err.count("left out: The topic 'press/1/state'") == ("wrong" in path)
+
+
+def test_a_check_tells_which_topic_was_silent(
+    source: Mqtt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        'device = "a"\nbundle = "none.zip"\n[sensors.main]\nkind = "mqtt"\n'
+        f'url = "mqtt://127.0.0.1:{source.port}"\nvalues.a = {{ topic = "none" }}\n'
+    )
+    assert main(["agent", "check", "--offline", "--wait", "0.2", "--config", str(config)]) == 2
+    said = "gave no reading within 0.2 s: nothing was published on none. Is that spelled right?"
+    assert said in capsys.readouterr().out
 
 
 def read(sensor: Any) -> Any:

@@ -8,7 +8,7 @@ from fakes import FakeClock
 from sensor_sources import Hwmon, Iio, Thermal
 
 from lineside_agent.clock import Signal
-from lineside_agent.sensors import open_sensor
+from lineside_agent.sensors import open_sensor, settings_type
 from lineside_agent.sensors.polled import Polled
 from lineside_agent.sensors.stamps import Stamps
 from lineside_contract.errors import InputError, SensorError
@@ -61,13 +61,26 @@ def test_a_device_is_found_by_name_or_folder_and_never_guessed(tmp_path: Path) -
     (other / "name").write_text("nvme")
     (other / "temp1_input").write_text("30000")
     clock, stop = FakeClock(), Signal()
-    with pytest.raises(InputError, match=r"2 devices fit .* cpu_thermal \(hwmon0\), nvme \(hwmon1\)"):
+    with pytest.raises(InputError, match=r"There are 2 devices\. .* cpu_thermal \(hwmon0\), nvme \(hwmon1\)"):
         open_sensor("hwmon", source.settings(), clock, stop)
     for wanted in ("nvme", "hwmon1"):
         sensor = open_sensor("hwmon", source.settings(device=wanted), clock, stop)
         assert sensor.read().values.tolist() == [[30.0]]
     with pytest.raises(SensorError, match=r"There is no device 'nvm'. Did you mean 'nvme'\?"):
         open_sensor("hwmon", source.settings(device="nvm"), clock, stop)
+
+
+@pytest.mark.parametrize(
+    ("kind", "device", "place"),
+    [("hwmon", "", "class/hwmon"), ("hwmon", "nvme", "class/hwmon"), ("iio", "", "bus/iio/devices")],
+)
+def test_a_machine_without_devices_is_told_in_one_sentence(
+    tmp_path: Path, kind: str, device: str, place: str
+) -> None:
+    settings = settings_type(kind)(sysfs=tmp_path, device=device)
+    with pytest.raises(SensorError) as error:
+        open_sensor(kind, settings, FakeClock(), Signal())
+    assert error.value.message == f"This machine has no device in {tmp_path / place}."
 
 
 def test_a_file_without_a_number_is_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -49,6 +50,22 @@ def pipe() -> Iterator[Pipe]:
     made = Pipe()
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_who_sits_at_a_terminal_is_told_once_what_is_waited_for(
+    pipe: Pipe, caplog: pytest.LogCaptureFixture, *, terminal: bool
+) -> None:
+    master, slave = pty.openpty()
+    try:
+        os.write(master, b"a\n1\n")
+        pipe.write("a\n1\n")
+        sensor = Stdin(Settings(), FakeClock(), pipe.stop, slave if terminal else pipe.reader)
+        sensor.read()
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert ["waiting for readings on standard input" in text for text in caplog.messages] == [True] * terminal
 
 
 def test_csv_lines_that_are_there_come_as_one_block(pipe: Pipe) -> None:
@@ -168,7 +185,7 @@ def test_a_stop_ends_the_wait_for_a_line(pipe: Pipe) -> None:
 
 def test_a_stop_ends_the_wait_for_the_first_line(pipe: Pipe) -> None:
     pipe.stop.set()
-    with pytest.raises(SensorError, match="no line yet"):
+    with pytest.raises(SensorError, match=r"no line yet\. Pipe a program"):
         pipe.open()
 
 

@@ -99,6 +99,41 @@ def test_an_unknown_command(capsys: pytest.CaptureFixture[str], typed: str, hint
 
 
 @pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "agent",
+            ["check     try everything that an agent needs", "install   run the agent as a service"],
+        ),
+        ("sensor", ["list      the kinds of sensor", "test      show live values"]),
+    ],
+)
+def test_a_command_that_needs_another_lists_them(
+    capsys: pytest.CaptureFixture[str], name: str, lines: list[str]
+) -> None:
+    assert main([name]) == 2
+    said = capsys.readouterr()
+    assert said.err == ""
+    for line in lines:
+        assert f"    {line}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["agent", "chek", "--json"], "lineside agent has no command 'chek'. Did you mean 'check'?"),
+        (["sensor", "lst"], "lineside sensor has no command 'lst'. Did you mean 'list'?"),
+        (["sensor", "xyz"], "lineside sensor has no command 'xyz'. See `lineside sensor --help`."),
+    ],
+)
+def test_an_unknown_command_of_a_command(
+    capsys: pytest.CaptureFixture[str], typed: list[str], message: str
+) -> None:
+    assert main(typed) == 2
+    assert capsys.readouterr().err == f"lineside: {message}\n"
+
+
+@pytest.mark.parametrize(
     ("package", "arguments", "extra"),
     [
         ("paho", ["watch"], "agent"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from collector_messages import SITE, batch, heartbeat, prediction, predictions, 
 from collector_store_suite import Stored, StoreSuite
 
 from lineside_collector import queries
+from lineside_collector.export import find_columns
 from lineside_collector.sqlite_store import MOST_REJECTED, SQLiteStore
 from lineside_collector.store import Store, StoreUnavailable
 from lineside_collector.stored import events, newest
@@ -51,6 +53,20 @@ def test_a_prediction_comes_back_as_it_was_sent(store: SQLiteStore, path: Path) 
             if field != "value":
                 assert getattr(one, field) == getattr(was, field)
     assert [type(one.label) for one in found[:2]] == [str, int]
+
+
+def test_a_prediction_without_a_label_is_kept_among_those_with_one(store: SQLiteStore, path: Path) -> None:
+    more = {"label": ["ok", None], "probabilities": {"ok": [0.9, None]}, "probability": [0.9, None]}
+    store.save(batch(predictions(0, 1, **more)))
+    database = queries.open_store(path)
+    found = list(stored_predictions(database))
+    assert [(one.label, one.probability, one.probabilities) for one in found] == [
+        ("ok", 0.9, {"ok": 0.9}),
+        (None, None, {"ok": None}),
+    ]
+    assert find_columns(database, None).label_type is str
+    (shape,) = database.execute("SELECT columns FROM models").fetchone()
+    assert json.loads(shape)["label"] == "str"
 
 
 def test_columns_and_single_predictions_store_the_same(store: SQLiteStore, path: Path) -> None:

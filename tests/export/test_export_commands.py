@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from lineside_contract.bundle import Bundle
@@ -156,6 +157,29 @@ def test_predict_tells_what_to_do_about_a_text(work, exported) -> None:
     result = work.run("predict", BUNDLE, "rows.csv")
     assert result.code == 2
     assert "column 'c2': 'x' is not a number. Correct the cell, or leave the row out." in result.err
+
+
+def test_predict_gives_no_label_where_the_model_has_no_answer(work, exported, classes) -> None:
+    rows = classes[0][:3].copy()
+    rows[1, 2] = np.nan
+    work.rows(rows)
+    answers = list(csv.DictReader(io.StringIO(work.run("predict", BUNDLE, "rows.csv").out)))
+    assert [bool(answer["label"]) for answer in answers] == [True, False, True]
+    assert answers[1]["probability_ok"] == ""
+    lines = [json.loads(line) for line in work.run("predict", BUNDLE, "rows.csv", "--json").out.splitlines()]
+    assert [line["label"] for line in lines] == [answer["label"] or None for answer in answers]
+
+
+def test_a_model_that_takes_nan_labels_it(work, classes) -> None:
+    rows, target = classes
+    rows = rows.copy()
+    rows[::7, 1] = np.nan
+    work.save(HistGradientBoostingClassifier(max_iter=5).fit(rows[:200], target[:200]))
+    work.rows(rows[200:], target[200:])
+    assert work.export().code == 0
+    answers = list(csv.DictReader(io.StringIO(work.run("predict", BUNDLE, "rows.csv").out)))
+    assert np.isnan(rows[200:]).any()
+    assert all(answer["label"] for answer in answers)
 
 
 def test_predict_without_a_channel(work, exported, classes) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lineside_agent import board
 from lineside_agent.doctor.child import Trial, try_import, try_model
+from lineside_agent.state_folder import attempt
 
 _MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _TIMEX_BYTES = 512  # more than any struct timex
@@ -31,12 +32,16 @@ class Software(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """The state folder, or the nearest one above it that is there already: it lies in `kind` of file system."""
+    """The state folder, or the nearest one above it that is there already: it lies in `kind` of file system.
+
+    `made` is the state folder if it is still to be made. `problem` is why nothing can be written there.
+    """
 
     path: Path
     kind: str
     free_bytes: int
-    writable: bool
+    made: Path | None = None
+    problem: str = ""
 
 
 class Facts(NamedTuple):
@@ -101,15 +106,16 @@ def memory_bytes() -> int | None:
 
 
 def folder(state: Path) -> Folder:
-    """Look at where the state folder is, or will be made."""
-    path = state.absolute()
-    while not path.exists():
-        path = path.parent
-    path = path.resolve()
+    """Look at where the state folder is, or will be made, and try to write there."""
+    tried = attempt(state)
+    path = tried.there.resolve()
     found = os.statvfs(path)
-    writable = path.is_dir() and os.access(path, os.W_OK | os.X_OK)
     return Folder(
-        path, file_system(path, board.read(Path("/proc/mounts"))), found.f_bavail * found.f_frsize, writable
+        path,
+        file_system(path, board.read(Path("/proc/mounts"))),
+        found.f_bavail * found.f_frsize,
+        None if tried.there == state.absolute() else state.absolute(),
+        tried.problem,
     )
 
 

@@ -165,13 +165,15 @@ def _memory(free: int | None) -> Finding:
 
 def _state(facts: Facts) -> Finding:
     folder = facts.folder
-    if not folder.writable:
+    if folder.problem:
         hint = "Choose another folder with --state, or run as the user that the agent has."
-        return Finding("state", "failed", f"{folder.path} cannot be written to.", hint)
+        what = f"{folder.made} cannot be made: {folder.path}" if folder.made else f"{folder.path}"
+        return Finding("state", "failed", f"{what} cannot be written to ({folder.problem}).", hint)
     if reason := _FILE_SYSTEMS.get(folder.kind):
         hint = "Set the agent's state to a folder on a disk (ext4)."
         return Finding("state", "warning", f"{folder.path} is on {folder.kind}, which {reason}.", hint)
-    return Finding("state", "ok", f"{folder.path} is on {folder.kind or 'a file system of an unknown type'}")
+    where = f"{folder.path} is on {folder.kind or 'a file system of an unknown type'}"
+    return Finding("state", "ok", f"{folder.made} can be made: {where}" if folder.made else where)
 
 
 def _disk(facts: Facts) -> Finding:

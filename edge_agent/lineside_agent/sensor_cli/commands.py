@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineside_contract.errors import InputError, SensorError, nearest
+from lineside_contract.subcommands import add_commands
 
 if TYPE_CHECKING:
     from lineside_agent.settings import SensorSettings
@@ -47,7 +48,7 @@ _GREEN, _YELLOW, _PLAIN = "\033[32m", "\033[33m", "\033[0m"
 def configure_sensor(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside sensor`."""
     _explain(parser, _EPILOG)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = add_commands(parser)
     listing = commands.add_parser("list", help="the kinds of sensor, and what each needs")
     _explain(listing, _LIST_EPILOG)
     listing.add_argument("--json", action="store_true", help="print the kinds as one JSON list")

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from lineside_agent.clock import Signal, SystemClock
-from lineside_agent.sensors import Block, EndOfReadings, open_sensor
-from lineside_agent.sensors.sensor import Composed
+from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
+from lineside_agent.sensors.sensor import Composed, Subscribed
 from lineside_agent.settings import SensorSettings
 from lineside_contract.errors import BadReading, SensorError
 
@@ -93,8 +93,9 @@ def show(order: Order, stop: Signal) -> int:
             names = [order.sensor.channels.get(channel, channel) for channel in sensor.channels]
             ranges = Ranges(names)
             view = _FORMS[order.form](ranges)
+            reading = _Reading(sensor)
             while not stop.raised and not (order.readings and ranges.count >= order.readings):
-                block = _read(sensor.read)
+                block = reading.read()
                 if isinstance(sensor, Composed):
                     for news in sensor.take_news():
                         print(f"{news.event}: {news.sensor}: {news.detail}", file=sys.stderr)
@@ -109,16 +110,38 @@ def show(order: Order, stop: Signal) -> int:
             sensor.close()
     view.end()
     if not ranges.count and order.seconds:
-        raise SensorError(f"No reading came in {order.seconds:g} s.", hint="Wait longer with --seconds.")
+        raise reading.none_came(order.seconds)
     return ranges.count
 
 
-def _read(read: Callable[[], Block]) -> Block:
-    while True:
-        try:
-            return read()
-        except BadReading as error:
-            print(f"left out: {error}", file=sys.stderr)
+class _Reading:
+    """Reads past what is malformed, which is told and counted."""
+
+    def __init__(self, sensor: Sensor) -> None:
+        self._sensor = sensor
+        self._left_out = 0
+
+    def read(self) -> Block:
+        """Return the next readings."""
+        while True:
+            try:
+                return self._sensor.read()
+            except BadReading as error:
+                self._left_out += 1
+                print(f"left out: {error}", file=sys.stderr)
+
+    def none_came(self, seconds: float) -> SensorError:
+        """Return why there is no reading after so many seconds, as far as it is known."""
+        reasons, hints = [], []
+        if self._left_out:
+            reasons.append(f"all that came ({self._left_out}) was left out, as told above")
+            hints.append("Correct the sensor's settings, or what it sends.")
+        if isinstance(self._sensor, Subscribed) and (silent := self._sensor.silent()):
+            reasons.append(silent)
+            hints.append("Is that spelled right? Else wait longer with --seconds.")
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        hint = " ".join(hints) or "Wait longer with --seconds."
+        return SensorError(f"No reading came in {seconds:g} s{why}.", hint=hint)
 
 
 @contextmanager

@@ -99,9 +99,7 @@ class Audio:
 
     def _on_end(self) -> None:
         if not self._closing:
-            self._arrivals.fail(
-                SensorError("The sound input has ended.", hint="Look at its cable. It is opened again.")
-            )
+            self._arrivals.fail(SensorError("The sound input has ended.", hint="Look at its cable."))
 
 
 class SampleTimes:

@@ -159,7 +159,7 @@ class Exec:
         code, words = self._program.end(), self._program.last_words
         return SensorError(
             f"{self._name} {_how(code)}{manner}" + (f"; it wrote: {words}." if words else "."),
-            hint="Run it by hand as the agent's user. It is started again.",
+            hint="Run it by hand as the agent's user.",
         )
 
     def _lines(self) -> Lines:

@@ -41,7 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def open(settings: Settings, clock: Clock, stop: Signal) -> Polled:
     """Find the device. Raises InputError for a column that it lacks, SensorError if it is not there."""
-    folder = find((settings.sysfs / "class/hwmon").glob("hwmon*"), settings.device)
+    folder = find(settings.sysfs / "class/hwmon", "hwmon*", settings.device)
     attributes = [_attribute(match, folder) for match in map(_INPUT.match, _names(folder)) if match]
     if not attributes:
         raise SensorError(f"{folder} measures nothing.", hint="Set device to another one.")

@@ -48,7 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def open(settings: Settings, clock: Clock, stop: Signal) -> Polled:
     """Find the device. Raises InputError for a column that it lacks, SensorError if it is not there."""
-    folder = find((settings.sysfs / "bus/iio/devices").glob("iio:device*"), settings.device)
+    folder = find(settings.sysfs / "bus/iio/devices", "iio:device*", settings.device)
     attributes: dict[str, Attribute] = {}
     # "input" comes before "raw": where a driver gives both, the one that it has calibrated itself.
     for match in filter(None, map(_FILE.match, sorted(file.name for file in folder.glob("in_*")))):

@@ -115,11 +115,11 @@ def lines_like(form: Format, first: bytes, timestamp: str, columns: Sequence[str
     return FORMATS[form](first, timestamp, columns)
 
 
-def await_first(feed: LineFeed, source: str) -> bytes:
+def await_first(feed: LineFeed, source: str, *, hint: str = "") -> bytes:
     """Wait for the first line and leave it in the feed. Raises SensorError if `stop` comes first."""
     feed.wait()
     if not feed.waiting:
-        raise SensorError(f"{source} has given no line yet.")
+        raise SensorError(f"{source} has given no line yet.", hint=hint)
     return feed.waiting[0]
 
 

@@ -32,6 +32,12 @@ _FUNCTIONS = {
 _BITS = ("coil", "discrete")
 _SCHEMES = {"tcp": 502, "rtu+tcp": 502, "rtu": 0}
 _ADDRESS = "write url as tcp://host:502, rtu:///dev/ttyUSB0, or rtu+tcp://host:502 for a serial gateway"
+# Where to look when a device is silent: TCP has no line to be set wrongly.
+_SILENT = {
+    "tcp": "Is a Modbus device at this host and port, and is unit right? Some gateways need rtu+tcp://.",
+    "rtu+tcp": "Look at unit, and behind the gateway at cable, power, baud and parity.",
+    "rtu": "Look at its cable and power, at unit, and at baud and parity.",
+}
 # What the exception codes of V1.1b3, section 7, mean to a person.
 _EXCEPTIONS = {
     1: "it does not know this table",
@@ -170,7 +176,7 @@ class Device:
         except (exceptions.ModbusException, OSError) as error:
             raise SensorError(
                 f"The Modbus {what} does not answer.",
-                hint="Look at its cable and power, at unit, and on a serial line at baud and parity.",
+                hint=_SILENT[urlsplit(self._url).scheme],
             ) from error
         if answer.isError():
             why = _EXCEPTIONS.get(getattr(answer, "exception_code", 0), "it refuses")

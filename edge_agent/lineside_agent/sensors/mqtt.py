@@ -113,6 +113,11 @@ class MqttTopics:
                 raise self._unreachable("the connection is lost")
         return Block(np.empty(0, np.int64), np.empty((0, len(self.channels)), np.float32))
 
+    def silent(self) -> str:
+        """Say to which topics nothing was published since this sensor subscribed."""
+        topics = dict.fromkeys(self._gather.silent)
+        return f"nothing was published on {', '.join(topics)}" if topics else ""
+
     def close(self) -> None:
         """Leave the broker. May be called twice."""
         self._client.on_disconnect = None

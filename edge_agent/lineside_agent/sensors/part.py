@@ -126,6 +126,7 @@ class Part:
     def _read_all(self) -> None:
         reader = Reader(self.settings, self._channels(), "skip", self.counters, self._clock, self._stop)
         reader.name = f"the sensor {self.name}"
+        reader.advice = "What becomes of the rows, gap in [join] says."
         try:
             if self._sensor is None:
                 reader.open()

@@ -70,6 +70,14 @@ class Translating(Protocol):
 
 
 @runtime_checkable
+class Subscribed(Protocol):
+    """A sensor to which somebody else must send, and that can tell what nobody has sent."""
+
+    def silent(self) -> str:
+        """Say from where nothing has come, as a part of a sentence, and nothing if something has from everywhere."""
+
+
+@runtime_checkable
 class Composed(Protocol):
     """A sensor that is made of several, and tells how each of them is doing."""
 

@@ -162,7 +162,7 @@ class SerialLines:
 
     def _gone(self, error: OSError | None) -> SensorError:
         why = f": {error.strerror or error}" if error is not None else ""
-        return SensorError(f"{self._name} is gone{why}.", hint="Look at its cable. The port is opened again.")
+        return SensorError(f"{self._name} is gone{why}.", hint="Look at its cable.")
 
 
 def _open_port(settings: Settings) -> Serial:

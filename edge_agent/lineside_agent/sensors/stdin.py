@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -15,6 +17,8 @@ from lineside_agent.sensors.sensor import Block, EndOfReadings
 from lineside_agent.sensors.stamps import Stamps
 from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError
+
+log = logging.getLogger(__name__)
 
 _NAME = "Standard input"
 
@@ -55,6 +59,8 @@ class Stdin:
         self._feed = LineFeed(descriptor, clock, stop)
         self._chosen = settings.known_channels
         self._codes: Mapping[str, Codes] = {}
+        if os.isatty(descriptor):  # where nobody sees that something is missing
+            log.warning("waiting for readings on standard input: CSV with a first line of names, or JSON")
         self._parser = None if self._chosen else self._begin()
 
     @property
@@ -101,7 +107,9 @@ class Stdin:
                 "Standard input ended before its first line.",
                 hint="Pipe a program's output into the agent.",
             )
-        first = await_first(feed, _NAME)
+        first = await_first(
+            feed, _NAME, hint="Pipe a program that prints readings into this command, or name another sensor."
+        )
         try:
             lines = lines_like(settings.format, first, settings.timestamp, settings.columns)
         except ValueError as error:

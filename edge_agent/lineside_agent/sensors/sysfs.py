@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,23 +42,30 @@ class Files:
         """Nothing to give back."""
 
 
-def find(devices: Iterable[Path], wanted: str) -> Path:
+def find(place: Path, pattern: str, wanted: str) -> Path:
     """Return the device whose folder, or whose file `name`, says what is wanted; the only one if that is "".
+
+    Devices are the folders of `place` whose names fit the pattern.
 
     Raises SensorError if it is not there (a driver may be loaded later), InputError if there are several.
     """
-    known = {folder: text(folder / "name") for folder in sorted(devices)}
+    known = {folder: text(folder / "name") for folder in sorted(place.glob(pattern))}
+    if not known:
+        raise SensorError(
+            f"This machine has no device in {place}.",
+            hint="Is a driver loaded (dmesg, config.txt)? Virtual machines and containers often have none.",
+        )
     found = [folder for folder, name in known.items() if not wanted or wanted in (folder.name, name)]
-    listed = ", ".join(f"{name} ({folder.name})" for folder, name in known.items()) or "none"
+    listed = ", ".join(f"{name} ({folder.name})" for folder, name in known.items())
     if not found:
         names = {*known.values(), *(folder.name for folder in known)}
         raise SensorError(
-            f"There is no device {wanted!r}." if wanted else "There is no device.",
+            f"There is no device {wanted!r}.",
             hint=nearest(wanted, names) or f"There are: {listed}. Is its driver loaded (dmesg, config.txt)?",
         )
     if len(found) > 1:
         raise InputError(
-            f"{len(found)} devices fit {wanted!r}.",
+            f"{len(found)} devices fit {wanted!r}." if wanted else f"There are {len(found)} devices.",
             hint=f"Set device to one of: {listed}; the folder is unique.",
         )
     return found[0]

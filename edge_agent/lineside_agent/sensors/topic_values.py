@@ -60,15 +60,23 @@ class Gather:
         self._values = [math.nan] * len(values)
         self._at = [-math.inf] * len(values)  # monotonic seconds of each value
         self._fresh: set[int] = set()
+        self._topics = [value.topic for value in values.values()]
+        self._silent = set(range(len(values)))  # columns for which no message has come, readable or not
+
+    @property
+    def silent(self) -> list[str]:
+        """The topics from which no message has come."""
+        return [self._topics[column] for column in sorted(self._silent)]
 
     def take(self, topic: str, payload: bytes) -> list[float] | None:
         """Take a message; return a reading if it completes one, a value a channel. Raises ValueError."""
         wild = (wanted for wide, wanted in self._wild if wide.match(topic))
-        found = {
-            wanted.column: _number(payload, wanted.keys) for wanted in (*self._plain.get(topic, ()), *wild)
-        }
-        if not found:
+        meant = (*self._plain.get(topic, ()), *wild)
+        if not meant:
             return None
+        if self._silent:
+            self._silent.difference_update(wanted.column for wanted in meant)
+        found = {wanted.column: _number(payload, wanted.keys) for wanted in meant}
         now = self._clock.monotonic()
         for column, value in found.items():
             self._values[column], self._at[column] = value, now
