@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -64,7 +65,13 @@ class Model:
             raise BundleError(
                 f"The golden rows have shape {inputs.shape}; the model takes {features} values."
             )
-        if difference := first_difference(model.predict(inputs), expected, manifest):
+        try:
+            found = model.predict(inputs)
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise BundleError(
+                f"The model {manifest.name} {manifest.version} fails at its own golden rows: {_first_line(error)}"
+            ) from error
+        if difference := first_difference(found, expected, manifest):
             raise BundleError(
                 f"The model {manifest.name} {manifest.version} does not give its own golden answers here: "
                 f"{difference}.",
@@ -104,14 +111,24 @@ def write_golden(inputs: NDArray[np.float32], answers: Answers) -> bytes:
 
 
 def read_golden(data: bytes) -> tuple[NDArray[np.float32], Answers]:
-    """Read golden rows. Raises BundleError."""
+    """Read golden rows. Raises BundleError, also for what no export writes: it would fail later, or never end."""
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("they are packed a second time")  # into any size, perhaps
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return arrays["inputs"], Answers(
-                *(arrays[field] if field in arrays else None for field in _FIELDS)
-            )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+            inputs = arrays["inputs"]
+            expected = Answers(*(arrays[field] if field in arrays else None for field in _FIELDS))
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise BundleError(f"The golden rows cannot be read: {error}.") from error
+    if inputs.dtype != np.float32 or not len(inputs):
+        raise BundleError(
+            f"The golden rows are {len(inputs)} of {inputs.dtype}; they must be float32, at least one."
+        )
+    for field, values in expected._asdict().items():
+        if values is not None and values.dtype.kind not in ("iU" if field == "label" else "f"):
+            raise BundleError(f"The golden {field} cannot be {values.dtype}.")
+    return inputs, expected
 
 
 def first_difference(answers: Answers, expected: Answers, manifest: Manifest) -> str:
@@ -143,8 +160,13 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
-        text = str(error).strip().splitlines()[0]
-        raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot load the model: {text}") from error
+        raise BundleError(
+            f"onnxruntime {onnxruntime.__version__} cannot load the model: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _columns(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.manifest import Candidate
-from lineside_export.candidates import FLOAT_ARITHMETIC, LEAVES, ORIGINAL
+from lineside_export.candidates import EXACT, FLOAT_ARITHMETIC, LEAVES, ORIGINAL
 
 Objective: TypeAlias = Literal["latency", "size", "balanced"]
 
@@ -21,7 +21,7 @@ AS_SMALL = 0.05
 # By fewer rows than this nobody can tell what an inexact candidate loses.
 LEAST_ROWS = 10
 # What differs less from the original differs by float32's roundings.
-EXACT = 1e-5
+AS_EXACT = 1e-5
 
 
 class Rules(NamedTuple):
@@ -47,13 +47,14 @@ def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list
     The first candidate is exact: Lineside's own writing, or skl2onnx's if there is none. Beside one of our own
     skl2onnx's is only taken if it is asked for: on rows that nobody tried its float32 may answer otherwise. Those
     already dropped or failed stay so.
-    `original` is the original model's metric. The first never loses too much: it was held against the original row
-    by row, and can only differ at ties.
+    `original` is the original model's metric. An exact one never loses too much: it was held against the original
+    row by row, and can only differ at ties. If these are so many that it does, and another decides them as the
+    original, that one is the first.
 
     Raises InputError if the candidate that was asked for is not good enough, or if nothing good is small or fast
     enough.
     """
-    plain = candidates[0]
+    plain = _plain(candidates, original, rules)
     good = [_drop(candidate, plain, original, rules) for candidate in candidates]
     fitting = [_limit(candidate, rules) for candidate in good]
     left = _eligible(fitting, plain, rules)
@@ -64,6 +65,12 @@ def pick(candidates: Sequence[Candidate], original: float, rules: Rules) -> list
     else:
         raise _nothing_fits([candidate for candidate in good if candidate.verdict == "kept"], rules)
     return [_finish(candidate, best, plain, rules) for candidate in fitting]
+
+
+def _plain(candidates: Sequence[Candidate], original: float, rules: Rules) -> Candidate:
+    exact = [each for each in candidates if each.name in EXACT and each.verdict == "kept"]
+    true = [each for each in exact if original - (each.metric or 0.0) <= rules.tolerance]
+    return [*true, *candidates][0]
 
 
 def _eligible(candidates: Sequence[Candidate], plain: Candidate, rules: Rules) -> list[Candidate]:
@@ -221,7 +228,7 @@ def _clearest(best: Candidate, left: Sequence[Candidate], plain: Candidate) -> C
         equal,
         key=lambda each: (
             each.name not in FLOAT_ARITHMETIC,
-            max(each.largest_difference or 0.0, EXACT),
+            max(each.largest_difference or 0.0, AS_EXACT),
             each is not best,
         ),
     )

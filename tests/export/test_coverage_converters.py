@@ -41,6 +41,7 @@ from sklearn.preprocessing import (
     Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
+    PowerTransformer,
     QuantileTransformer,
     RobustScaler,
     SplineTransformer,
@@ -153,6 +154,15 @@ def test_transformers_of_positive_rows(rows, step) -> None:
     check_columns(step.fit(positive.astype(np.float64)), positive)
 
 
+@pytest.mark.parametrize("powers", [[0.0, 2.0, 1.0, 0.5], [2.0, 0.0, -1.0, 1e-9]])
+@pytest.mark.parametrize("method", ["yeo-johnson", "box-cox"])
+def test_powers_that_have_a_formula_of_their_own(rows, powers, method) -> None:
+    shown = np.abs(rows) + 1 if method == "box-cox" else rows
+    step = PowerTransformer(method=method, standardize=False).fit(shown.astype(np.float64))
+    step.lambdas_ = np.array(powers)
+    check_columns(step, shown)
+
+
 def test_what_scikit_learn_refuses_is_not_a_number(rows) -> None:
     step = SkewedChi2Sampler(n_components=5, random_state=0).fit(np.abs(rows).astype(np.float64))
     (found,) = run(convert_steps([step], WIDE), -np.abs(rows) - 2)
@@ -169,6 +179,8 @@ def test_what_scikit_learn_refuses_is_not_a_number(rows) -> None:
         MissingIndicator(features="all"),
         KNNImputer(n_neighbors=3),
         KNNImputer(n_neighbors=4, weights="distance", add_indicator=True),
+        PowerTransformer(),
+        PowerTransformer(standardize=False),
     ],
     ids=str,
 )
@@ -180,6 +192,8 @@ def test_missing_readings(rows, step) -> None:
     holed[50] = np.nan  # nothing in common with anybody
     trained = holed[:40].astype(np.float64)
     trained[:, 2] = np.nan if isinstance(step, SimpleImputer) else trained[:, 2]
+    if isinstance(step, PowerTransformer):
+        trained[:, 1] = -np.exp(rows[:40, 0])  # so far to one side that a power is near 2 or beyond
     step.fit(trained)
     asked = holed.copy()
     if getattr(step, "add_indicator", False) or isinstance(step, MissingIndicator):

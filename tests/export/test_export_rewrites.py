@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
+from conftest import BUNDLE
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -115,6 +118,59 @@ def test_a_support_vector_is_stored_with_a_coefficient_for_each_other_class(work
     model = make_pipeline(StandardScaler(), SVC()).fit(rows[:500], labels[:500])
     own, other = sizes(exported(work, model, rows[500:], labels[500:]))
     assert own < other
+
+
+def answered_alike(work, model, shown, asked, target=None) -> list[dict[str, str]]:
+    """Export with some rows, ask about others: the labels or values must be the original's."""
+    exported(work, model, shown, target)
+    work.rows(asked)
+    answers = list(csv.DictReader(io.StringIO(work.run("predict", BUNDLE, "rows.csv").out)))
+    expected = model.predict(asked.astype(np.float32).astype(np.float64))
+    if "label" in answers[0]:
+        assert [each["label"] for each in answers] == [str(label) for label in expected]
+    else:
+        values = np.array([float(next(v for k, v in each.items() if k != "line")) for each in answers])
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-3 * expected.std())
+    return answers
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SVC(gamma="auto"), SVR(gamma="auto"), GaussianProcessRegressor(RBF(1.0), optimizer=None)],
+    ids=str,
+)
+def test_vectors_much_farther_apart_than_their_kernel_reaches(work, model) -> None:
+    """The square of a distance of nothing, from products of 1e14, is anything but nothing."""
+    generator = np.random.default_rng(5)
+    rows = (generator.normal(size=(120, 3)) * 1e8).astype(np.float32)
+    target = generator.integers(0, 2, 120) if isinstance(model, SVC) else generator.normal(size=120)
+    answered_alike(work, model.fit(rows.astype(np.float64), target), rows[:100] * 1.3, rows)
+
+
+def test_a_decision_of_exactly_nothing_is_the_second_class_s(work) -> None:
+    generator = np.random.default_rng(1)
+    rows = (generator.normal(size=(80, 3)) * 1e4).astype(np.float32)
+    model = SVC(gamma="auto").fit(rows[:40].astype(np.float64), np.tile(["fault", "ok"], 20))
+    assert (model.decision_function(rows[40:].astype(np.float64)) == 0).all()
+    answered_alike(work, model, rows[40:], rows)
+
+
+def test_support_vector_regression_that_learnt_nothing(work, data) -> None:
+    rows, _, values = data
+    model = SVR(epsilon=9.0).fit(rows[:300], values[:300] + 5)
+    assert not len(model.support_vectors_)
+    answered_alike(work, model, rows[300:], rows[:50])
+
+
+def test_more_neighbours_than_float32_tells_apart(work) -> None:
+    generator = np.random.default_rng(2)
+    grid = np.column_stack([generator.integers(0, 2, 400) + 0.1, generator.integers(0, 6, 400) * 1.7])
+    fine = generator.normal(size=(400, 2)) * 1e-6
+    rows = np.column_stack([fine, grid]).astype(np.float32)
+    labels = generator.integers(0, 3, 400)
+    model = KNeighborsClassifier(5, weights="distance").fit(rows.astype(np.float64), labels)
+    others = rows[:150] + np.array([0, 0, 0.37, 0.41], np.float32)
+    answered_alike(work, model, others, rows)
 
 
 # Families that the converter does not know, or that fold into one product: whatever way is chosen, the export has

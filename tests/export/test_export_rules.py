@@ -94,6 +94,31 @@ def test_few_rows_leave_it_at_the_exact_one() -> None:
     assert limited[2].verdict == "chosen"
 
 
+def test_where_nearly_all_rows_are_ties_the_one_that_decides_them_as_the_original_is_taken() -> None:
+    own, other = replace(PLAIN, name="compact", metric=0.4), replace(PLAIN, bytes=5000)
+    assert [each.verdict for each in pick([own, other], 0.9, Rules())] == ["dropped", "chosen"]
+    own = replace(own, metric=0.9)
+    assert [each.verdict for each in pick([own, other], 0.9, Rules())] == ["chosen", "dropped"]
+    both = [replace(own, metric=0.4), replace(other, metric=0.4)]
+    assert pick(both, 0.9, Rules())[0].verdict == "chosen"
+
+
+@pytest.mark.parametrize("unit", [1e6, 1.0, 1e-5, 1e-9])
+def test_values_are_held_against_the_original_in_any_unit(unit: float) -> None:
+    values = np.random.default_rng(0).normal(size=(200, 1)) * unit
+    original, off, near = (Answers(None, None, values * by, None) for by in (1.0, 1.5, 1 + 1e-6))
+    assert len(compare(original, off, "regression").mismatches) > 190
+    assert agreement(original, off) < 0.2
+    assert not compare(original, near, "regression").mismatches
+    assert agreement(original, near) == 1.0
+
+
+def test_what_is_left_of_numbers_that_cancelled_is_nothing() -> None:
+    left = np.random.default_rng(0).normal(size=(200, 1)) * 1e-16
+    original, other = Answers(None, None, left, None), Answers(None, None, 1e7 * left, None)
+    assert not compare(original, other, "regression").mismatches
+
+
 @pytest.mark.parametrize(
     ("snr", "said"), [(np.inf, "no noise"), (31.4, "31 dB"), (19.96, "20.0 dB"), (-4.2, "-4 dB")]
 )
