@@ -22,7 +22,9 @@ STATED = (
     f"of their standard deviation plus {RELATIVE:g} of themselves"
 )
 
-# Outputs no larger than this are what is left of larger numbers that cancelled.
+# What is as good as 0, among numbers about 1.
+_NOTHING = 1e-6
+# Values no larger than this are what is left of larger numbers that cancelled.
 _ROUNDING = 1e-12
 # From so many columns on an output is a map, a spectrum or a signal.
 _MAP = 100
@@ -66,17 +68,18 @@ def limits(expected: Answers) -> dict[str, NDArray[Any]]:
     for name in ("values", "scores"):
         columns = getattr(expected, name)
         if columns is not None:
-            found[name] = SPREAD * spread(columns) + RELATIVE * np.abs(columns) + _zero(columns)
+            nothing = _nothing(columns) if name == "values" else np.array(_NOTHING)
+            found[name] = SPREAD * spread(columns) + RELATIVE * np.abs(columns) + nothing
     return found
 
 
-def _zero(columns: NDArray[Any]) -> NDArray[Any]:
-    """Return what is as good as 0 in each of the columns (n, k): a millionth of the largest there, or of 1.
+def _nothing(values: NDArray[Any]) -> NDArray[Any]:
+    """Return what is as good as 0 in each column of values (n, k), which may be in any unit.
 
     Where all of them are as small as float64's roundings, nothing but those is there to compare.
     """
-    largest = np.nanmax(np.abs(columns), axis=0, initial=0)
-    found: NDArray[Any] = 1e-6 * np.where(largest > _ROUNDING, np.minimum(largest, 1), 1)
+    largest = np.nanmax(np.abs(values), axis=0, initial=0)
+    found: NDArray[Any] = _NOTHING * np.where(largest > _ROUNDING, np.minimum(largest, 1), 1)
     return found
 
 
