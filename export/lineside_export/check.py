@@ -76,10 +76,11 @@ def limits(expected: Answers) -> dict[str, NDArray[Any]]:
 def _nothing(values: NDArray[Any]) -> NDArray[Any]:
     """Return what is as good as 0 in each column of values (n, k), which may be in any unit.
 
-    Where all of them are as small as float64's roundings, nothing but those is there to compare.
+    Where all of them are as small as float64's roundings of the others, nothing but those is there to compare.
     """
     largest = np.nanmax(np.abs(values), axis=0, initial=0)
-    found: NDArray[Any] = _NOTHING * np.where(largest > _ROUNDING, np.minimum(largest, 1), 1)
+    rounding = _ROUNDING * max(1, largest.max(initial=0))
+    found: NDArray[Any] = _NOTHING * np.where(largest > rounding, np.minimum(largest, 1), 1)
     return found
 
 

@@ -181,6 +181,7 @@ def test_what_scikit_learn_refuses_is_not_a_number(rows) -> None:
         KNNImputer(n_neighbors=4, weights="distance", add_indicator=True),
         PowerTransformer(),
         PowerTransformer(standardize=False),
+        RandomTreesEmbedding(4, max_depth=3, random_state=0),
     ],
     ids=str,
 )

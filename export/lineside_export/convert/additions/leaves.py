@@ -35,6 +35,7 @@ def _attributes(trees: Any) -> dict[str, Any]:
             "nodes_modes": np.where(inner, "BRANCH_LEQ", "LEAF"),
             "nodes_values": np.where(inner, round_down(tree.threshold), 0).astype(np.float32),
             "nodes_truenodeids": np.where(inner, tree.children_left, 0),
+            "nodes_missing_value_tracks_true": np.where(inner, tree.missing_go_to_left, 0),
             "nodes_falsenodeids": np.where(inner, tree.children_right, 0),
             "target_treeids": np.full(len(leaves), number),
             "target_nodeids": leaves,
