@@ -194,6 +194,7 @@ def _predictions(options: argparse.Namespace) -> int:
 
     printer = show.print_json if options.json else show.print_predictions
     with _reading(options) as database:
+        _say_if_empty(database, options)
         database.execute("BEGIN")  # what is followed begins exactly where what is shown ends
         seen = queries.received(database, options.device) if options.follow else {}
         if options.since is not None:
@@ -204,6 +205,13 @@ def _predictions(options: argparse.Namespace) -> int:
         if options.follow:
             _follow(database, options.device, {boot.id: ranges for boot, ranges in seen.items()}, printer)
     return 0
+
+
+def _say_if_empty(database: sqlite3.Connection, options: argparse.Namespace) -> None:
+    from lineside_collector import queries, show
+
+    if not options.json and not queries.device_ids(database, None):
+        show.print_nothing_yet()
 
 
 def _follow(
@@ -222,6 +230,7 @@ def _events(options: argparse.Namespace) -> int:
     from lineside_collector import show, stored
 
     with _reading(options) as database:
+        _say_if_empty(database, options)
         found = stored.events(database, options.device)
         if options.json:
             show.print_json(found)
