@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineside_contract.errors import InputError
+from lineside_contract.subcommands import subcommands
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,7 +55,7 @@ def configure_collector(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands of `lineside collector`."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = subcommands(parser)
     _configure_run(_add(commands, "run", _run, "collect until stopped", _RUN_EPILOG))
     devices = _add(commands, "devices", _devices, "list the devices and how they are")
     _add_json(_add_store(devices))

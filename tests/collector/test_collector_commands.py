@@ -273,9 +273,23 @@ def test_bad_input_is_one_sentence(
     assert before <= set(tmp_path.iterdir())
 
 
+def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, said = collector(capsys)
+    assert (code, said) == (2, "")
+    for line in ("run        collect until stopped", "gaps       tell what is missing, and why"):
+        assert line in text
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["nope"], ["predictions", "--last", "0"], ["predictions", "--last", "-1"]]
+    ("typed", "hint"),
+    [("predicton", "Did you mean 'predictions'?"), ("xyz", "See `lineside collector --help`.")],
 )
+def test_a_mistyped_command(typed: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = f"lineside: lineside collector has no command {typed!r}. {hint}\n"
+    assert collector(capsys, typed, "--last", "5") == (2, "", said)
+
+
+@pytest.mark.parametrize("arguments", [["predictions", "--last", "0"], ["predictions", "--last", "-1"]])
 def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["collector", *arguments])
