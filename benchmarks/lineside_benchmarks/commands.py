@@ -116,7 +116,11 @@ def _report(options: argparse.Namespace, measure: Callable[[], Report]) -> int:
     from lineside_benchmarks.report import Document, to_json, to_markdown, write
 
     document = Document(options.update) if options.update else None  # refused now, not after the work
-    report = measure()
+    try:
+        report = measure()
+    except KeyboardInterrupt:
+        print("lineside: interrupted; nothing is written.", file=sys.stderr)
+        raise
     paths = write(report, options.output)
     if document is not None:
         document.put(report)
