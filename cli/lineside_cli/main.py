@@ -33,7 +33,7 @@ COMMANDS = {
         "turn a trained model into a small, verified bundle",
     ),
     "inspect": Command(
-        "lineside_export.commands", "configure_inspect", "export", "show what a bundle holds, and verify it"
+        "lineside_export.commands", "configure_inspect", "agent", "show what a bundle holds, and verify it"
     ),
     "predict": Command(
         "lineside_export.commands", "configure_predict", "export", "run a bundle over the rows of a CSV file"

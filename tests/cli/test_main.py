@@ -119,7 +119,8 @@ def test_an_unknown_command(capsys: pytest.CaptureFixture[str], typed: str, hint
     ("package", "arguments", "extra"),
     [
         ("paho", ["watch"], "agent"),
-        ("onnx", ["inspect", "nothing.zip"], "export"),
+        ("onnx", ["export", "nothing.skops", "--data", "rows.csv"], "export"),
+        ("onnxruntime", ["inspect", "nothing.zip"], "agent"),
         (
             "paho",
             ["collector", "run", "--broker", "mqtt://localhost", "--site", "s", "--store", "x.sqlite"],
