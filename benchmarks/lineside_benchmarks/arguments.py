@@ -39,9 +39,14 @@ def add_soak(parser: argparse.ArgumentParser) -> None:
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
-    """Add the two runs."""
-    parser.add_argument("before", type=Path, metavar="A", help="a run's JSON")
-    parser.add_argument("after", type=Path, metavar="B", help="another run's JSON")
+    """Add the two runs, or the results of two bundles."""
+    parser.add_argument(
+        "before",
+        type=Path,
+        metavar="A",
+        help="a run's JSON, or NAME.bench.json, which `lineside bench BUNDLE --write` wrote",
+    )
+    parser.add_argument("after", type=Path, metavar="B", help="another of the same kind")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

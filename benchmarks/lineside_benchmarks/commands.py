@@ -36,6 +36,7 @@ examples:
   lineside bench export --update docs/benchmarks-export.md
   lineside bench outage --scenario power-cut --time-scale 1
   lineside bench compare before.json after.json
+  lineside bench compare pump-1.0.0.bench.json pump-1.1.0.bench.json
   lineside bench peers install                  what it is measured beside, each in an environment of its own
 
 Each run prints its tables and writes them to the output folder, with plots, and every single measurement as JSON.
@@ -74,7 +75,9 @@ def configure_suite(parser: argparse.ArgumentParser) -> None:
     arguments.add_soak(
         add("soak", "a day of random faults in accelerated time, replayable by its seed", _soak)
     )
-    arguments.add_compare(add("compare", "what changed between two runs beyond noise", _compare))
+    arguments.add_compare(
+        add("compare", "what changed between two runs beyond noise, or between two bundles", _compare)
+    )
     arguments.add_peers(add("peers", "list or install what is measured beside Lineside", _peers))
 
 
@@ -113,7 +116,11 @@ def _report(options: argparse.Namespace, measure: Callable[[], Report]) -> int:
     from lineside_benchmarks.report import Document, to_json, to_markdown, write
 
     document = Document(options.update) if options.update else None  # refused now, not after the work
-    report = measure()
+    try:
+        report = measure()
+    except KeyboardInterrupt:
+        print("lineside: interrupted; nothing is written.", file=sys.stderr)
+        raise
     paths = write(report, options.output)
     if document is not None:
         document.put(report)
@@ -123,8 +130,11 @@ def _report(options: argparse.Namespace, measure: Callable[[], Report]) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from lineside_benchmarks import compare
+    from lineside_benchmarks import bundles, compare
 
+    if pair := bundles.read_pair(options.before, options.after):
+        print(bundles.to_json(*pair) if options.json else bundles.to_text(*pair))
+        return 0
     changes = compare.compare(compare.read(options.before), compare.read(options.after))
     print(compare.to_json(changes) if options.json else compare.to_text(changes))
     return 0

@@ -49,7 +49,8 @@ def read(path: Path) -> Report:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = str(error).rstrip(".")
         raise InputError(
-            f"{path} is no run: {what}.", hint="Name the JSON file that `lineside bench` wrote."
+            f"{path} is no run: {what}.",
+            hint="Name the JSON file that `lineside bench NAME` wrote into its folder.",
         ) from error
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lineside_benchmarks.brokers import BROKERS
-from lineside_benchmarks.programs import LINESIDE
+from lineside_benchmarks.programs import LINESIDE, OTHERS, running
 
 SITE = "bench"
 DEVICE = "pump-1"
 STDIN = {"kind": "stdin", "format": "json"}
+_LONGEST_S = 600.0
 TOPIC = f"lineside/v1/{SITE}/{DEVICE}/prediction"
 
 
@@ -31,7 +31,9 @@ class Workshop:
         self.readings = 41_000 if quick else 160_000
         self._numbers = itertools.count(1)
         command = [sys.executable, "-m", "lineside_benchmarks.models", str(folder), str(self.readings)]
-        subprocess.run(command, check=True)
+        print("models and readings ...", file=sys.stderr, flush=True)
+        with running(command, OTHERS) as program:  # in a group of its own: Ctrl-C is this process's affair
+            program.end(_LONGEST_S)
         # Enough to see that everything works; the collector's benchmark has both in any case.
         self.brokers = {"mosquitto": BROKERS["mosquitto"]} if quick else BROKERS
         self.lines = (folder / "readings.jsonl").read_bytes().splitlines(keepends=True)

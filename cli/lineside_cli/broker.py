@@ -31,12 +31,15 @@ examples:
 
 What it has acknowledged survives a crash. It knows no passwords and no encryption: broker-config/README.md
 shows both, for nats-server and for Mosquitto. Ctrl-C stops it.
+
+exit codes: 0 stopped by SIGTERM, 1 it failed, 2 wrong input, 130 stopped by Ctrl-C
 """
 # Below max_file_store in broker-config/nats/plain.conf: sessions and retained messages need room, too.
 _MOST_WAITING_BYTES = 3_000_000_000
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
+_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
 
 def configure_broker(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +59,9 @@ def configure_broker(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the broker until Ctrl-C or SIGTERM. Returns 0, or 1 if it ended by itself.
+    """Run the broker until Ctrl-C or SIGTERM. Returns 130 or 0.
 
-    Raises InputError for a port or folder that cannot be used, LinesideError if the broker does not start.
+    Raises InputError for a port or folder that cannot be used, LinesideError if the broker does not start, or ends.
     """
     address = BrokerAddress(options.host, options.port, tls=False)
     server, config = nats_server(), find_config()
@@ -66,9 +69,10 @@ def run(options: argparse.Namespace) -> int:
     with _stop_signals() as stop, _locked_folder(options.state or default_state()) as lock:
         child = _start(server, config, address, lock)
         try:
-            return _watch_over(child, address, Path(lock.name).parent, stop)
+            _watch_over(child, address, Path(lock.name).parent, stop)
         finally:
             _stop(child)
+        return _INTERRUPTED if stop.interrupted else 0
 
 
 def default_state() -> Path:
@@ -179,12 +183,23 @@ def _locked_folder(folder: Path) -> Iterator[IO[bytes]]:
         yield lock
 
 
+class _Stop(threading.Event):
+    """Set when the broker is to stop; `interrupted` if by Ctrl-C, which a shell wants to know."""
+
+    interrupted = False
+
+    def on_signal(self, number: int, _frame: object) -> None:
+        """Stop, instead of ending this process."""
+        self.interrupted = number == signal.SIGINT
+        self.set()
+
+
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set, instead of ending this process."""
-    stop = threading.Event()
+def _stop_signals() -> Iterator[_Stop]:
+    """Give an event that SIGINT and SIGTERM set."""
+    stop = _Stop()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    before = [signal.signal(number, stop.on_signal) for number in numbers]
     try:
         yield stop
     finally:
@@ -212,11 +227,11 @@ def _start(server: Path, config: Path, address: BrokerAddress, lock: IO[bytes]) 
 
 def _watch_over(
     child: subprocess.Popen[bytes], address: BrokerAddress, folder: Path, stop: threading.Event
-) -> int:
+) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not answers(_reachable(address.host), address.port):
         if stop.wait(0.05):
-            return 0
+            return
         if child.poll() is not None or time.monotonic() > deadline:
             raise LinesideError(f"nats-server did not start: {_last_words(child, folder)}")
     limit_messages(client_port(folder, child.pid), _MOST_WAITING_BYTES)
@@ -225,7 +240,6 @@ def _watch_over(
     while not stop.wait(0.2):
         if child.poll() is not None:
             raise LinesideError(f"nats-server ended by itself: {_last_words(child, folder)}")
-    return 0
 
 
 def _reachable(host: str) -> str:

@@ -33,7 +33,7 @@ COMMANDS = {
         "turn a trained model into a small, verified bundle",
     ),
     "inspect": Command(
-        "lineside_export.commands", "configure_inspect", "export", "show what a bundle holds, and verify it"
+        "lineside_export.commands", "configure_inspect", "agent", "show what a bundle holds, and verify it"
     ),
     "predict": Command(
         "lineside_export.commands", "configure_predict", "export", "run a bundle over the rows of a CSV file"
@@ -132,10 +132,12 @@ def _discard_output() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"] and arguments[1:]:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
-    if arguments[0] == "--version":
+    if arguments[0] in ("-v", "-V", "--version"):
         from importlib.metadata import version
 
         print(f"lineside {version('lineside')}")
@@ -143,18 +145,28 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0]
     command = _find(arguments)
     if command is None:
-        hint = nearest(name, COMMANDS) or "See `lineside --help`."
-        return _fail(f"lineside has no command {name!r}. {hint}", 2)
+        return _fail(f"lineside has no command {name!r}. {_hint(name)}", 2)
     try:
         return _run(name, command, arguments[1:])
     except ModuleNotFoundError as error:
         return _fail(_missing(name, command, error), 2)
 
 
+def _hint(name: str) -> str:
+    if name in _benchmarks():
+        return f"Did you mean 'bench {name}'?"
+    return nearest(name, COMMANDS) or "See `lineside --help`."
+
+
+def _benchmarks() -> tuple[str, ...]:
+    names: tuple[str, ...] = importlib.import_module(SUITE.module).NAMES
+    return names
+
+
 def _find(arguments: list[str]) -> Command | None:
     if arguments[0] != "bench" or len(arguments) == 1:
         return COMMANDS.get(arguments[0])
-    names = importlib.import_module(SUITE.module).NAMES
+    names = _benchmarks()
     if arguments[1] in names:
         return SUITE
     if (hint := nearest(arguments[1], names)) and not Path(arguments[1]).exists():

@@ -7,12 +7,12 @@ import os
 import ssl
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lineside_cli.watch_words import clock, words
 from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import BrokerRefused, InputError, LinesideError, NotDelivered
 from lineside_contract.topics import ROOT
@@ -28,6 +28,7 @@ examples:
   lineside watch --json --count 1 '{ROOT}/+/pump-1/heartbeat' | jq .payload
   {PASSWORD}=... lineside watch --broker mqtts://broker.example --username observer --ca-file ca.crt
 
+On a terminal each message is told in a few words; --json, and any pipe, gets all of it.
 In a topic, + stands for one level and # for the rest. A connection that is lost is made again; Ctrl-C ends it.
 """
 _KEEPALIVE_S = 15
@@ -220,9 +221,16 @@ def _printer() -> Any:
     dim, topic, plain = (_DIM, _TOPIC, _PLAIN) if coloured else ("", "", "")
 
     def line(received: Received) -> str:
-        at = datetime.fromtimestamp(received.ts / 1000).strftime("%H:%M:%S.%f")[:-3]
+        at = clock(received.ts)
         mark = f" {dim}(retained){plain}" if received.retained else ""
-        return f"{dim}{at}{plain} {topic}{_safe(received.topic)}{plain}{mark} {_text(received.payload)}"
+        # In a pipe all of it, for a program or grep.
+        said = words(received.topic, received.payload) if sys.stdout.isatty() else None
+        if said is None:
+            return f"{dim}{at}{plain} {topic}{_safe(received.topic)}{plain}{mark} {_text(received.payload)}"
+        late = "" if said.made is None else f" {dim}(replayed, of {clock(said.made)}){plain}"
+        return (
+            f"{dim}{at}{plain} {topic}{_safe(said.who)}{plain} {said.kind:<11} {_safe(said.what)}{late}{mark}"
+        )
 
     return line
 

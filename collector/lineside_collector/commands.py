@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineside_contract.errors import InputError
+from lineside_contract.subcommands import add_commands
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,7 +55,7 @@ def configure_collector(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands of `lineside collector`."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = add_commands(parser)
     _configure_run(_add(commands, "run", _run, "collect until stopped", _RUN_EPILOG))
     devices = _add(commands, "devices", _devices, "list the devices and how they are")
     _add_json(_add_store(devices))
@@ -194,6 +195,7 @@ def _predictions(options: argparse.Namespace) -> int:
 
     printer = show.print_json if options.json else show.print_predictions
     with _reading(options) as database:
+        _say_if_empty(database, options)
         database.execute("BEGIN")  # what is followed begins exactly where what is shown ends
         seen = queries.received(database, options.device) if options.follow else {}
         if options.since is not None:
@@ -204,6 +206,13 @@ def _predictions(options: argparse.Namespace) -> int:
         if options.follow:
             _follow(database, options.device, {boot.id: ranges for boot, ranges in seen.items()}, printer)
     return 0
+
+
+def _say_if_empty(database: sqlite3.Connection, options: argparse.Namespace) -> None:
+    from lineside_collector import queries, show
+
+    if not options.json and not queries.device_ids(database, None):
+        show.print_nothing_yet()
 
 
 def _follow(
@@ -222,6 +231,7 @@ def _events(options: argparse.Namespace) -> int:
     from lineside_collector import show, stored
 
     with _reading(options) as database:
+        _say_if_empty(database, options)
         found = stored.events(database, options.device)
         if options.json:
             show.print_json(found)

@@ -19,6 +19,7 @@ from lineside_collector.queries import device_ids
 from lineside_collector.stored import StoredPrediction
 from lineside_contract.errors import InputError
 from lineside_contract.files import sync_folder
+from lineside_contract.plurals import plural
 
 ROWS = 10_000
 # A column's prefix for each of a prediction's named groups.
@@ -111,10 +112,10 @@ def counted(rows: Iterable[StoredPrediction], stream: TextIO) -> Iterator[Stored
     count = 0
     for count, row in enumerate(rows, 1):
         if count % ROWS == 0 and stream.isatty():
-            stream.write(f"\r{count:,} rows")
+            stream.write(f"\r{plural(count, 'row')}")
             stream.flush()
         yield row
-    stream.write(f"{chr(13) if stream.isatty() else ''}{count:,} rows\n")
+    stream.write(f"{chr(13) if stream.isatty() else ''}{plural(count, 'row')}\n")
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from lineside_collector.credentials import Credentials, check_credentials, read_
 from lineside_collector.inbox import MqttInbox
 from lineside_collector.progress import Progress
 from lineside_collector.sqlite_store import SQLiteStore
-from lineside_collector.stop import stop_on_signals
+from lineside_collector.stop import Stop, stop_on_signals
 from lineside_collector.store import default_store
+from lineside_collector.store_lock import locked
 from lineside_contract.address import BrokerAddress
 from lineside_contract.errors import InputError
 from lineside_contract.topics import check_name
@@ -31,16 +32,23 @@ def run(options: argparse.Namespace) -> int:
     path = _writable_store(options.store)
     with _log_to_stderr(), stop_on_signals() as stop:
         store = SQLiteStore(path, settings.site)
-        inbox = MqttInbox(settings, stop)
-        progress = Progress(sys.stderr)
         try:
-            collector = Collector(inbox, store, site=settings.site, collector=settings.collector)
-            collect(collector, stop, progress.add)
+            # After the store is opened, which says more clearly what cannot be one, and leaves no lock beside it.
+            with locked(path):
+                _collect(settings, store, stop)
         finally:
-            inbox.close("stopped")
             store.close()
-            progress.close()
         return INTERRUPTED if stop.interrupted else 0
+
+
+def _collect(settings: Settings, store: SQLiteStore, stop: Stop) -> None:
+    inbox = MqttInbox(settings, stop)
+    progress = Progress(sys.stderr)
+    try:
+        collect(Collector(inbox, store, site=settings.site, collector=settings.collector), stop, progress.add)
+    finally:
+        inbox.close("stopped")
+        progress.close()
 
 
 def _settings(options: argparse.Namespace) -> Settings:

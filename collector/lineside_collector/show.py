@@ -16,6 +16,7 @@ from rich.text import Text
 from lineside_collector.gaps import Gaps
 from lineside_collector.queries import Device, RejectedMessage
 from lineside_collector.stored import StoredEvent, StoredPrediction
+from lineside_contract.plurals import plural
 
 _STATE_STYLES = {"online": "green", "stopped": "yellow", "offline": "red"}
 
@@ -47,9 +48,17 @@ def print_devices(devices: list[Device], rejected: int) -> None:
             "" if beat is None else f"{beat.dropped:,}",
             str(one.boots),
         )
-    _print(table if devices else "No device has sent anything yet.")
+    if devices:
+        _print(table)
+    else:
+        print_nothing_yet()
     if rejected:
-        _print(f"{rejected:,} messages could not be read: see `lineside collector rejected`.")
+        _print(f"{plural(rejected, 'message')} could not be read: see `lineside collector rejected`.")
+
+
+def print_nothing_yet() -> None:
+    """Say that a store is empty."""
+    _print("No device has sent anything yet.")
 
 
 def print_predictions(predictions: Iterable[StoredPrediction]) -> None:
@@ -86,21 +95,22 @@ def print_gaps(gaps: list[Gaps], waiting: dict[str, int]) -> None:
         _print(table)
     if len(rows) > _MOST_ROWS:
         _print(
-            f"... and {len(rows) - _MOST_ROWS:,} more ranges: `lineside collector gaps --json` has them all."
+            f"... and {plural(len(rows) - _MOST_ROWS, 'more range')}: `lineside collector gaps --json` has them all."
         )
     totals = {
         what: sum(_count(_kinds(one)[what]) for one in gaps) for what in ("missing", "dropped", "unwritten")
     }
     received = sum(one.received for one in gaps)
     _print(
-        f"{received:,} messages received of {len({one.device for one in gaps})} devices:"
+        f"{plural(received, 'message')} received of {plural(len({one.device for one in gaps}), 'device')}:"
         f" {totals['missing']:,} missing, {totals['dropped']:,} dropped by the device,"
         f" {totals['unwritten']:,} lost with its power."
     )
     for device in sorted({one.device for one in gaps if one.missing}):
         if waiting.get(device):
             _print(
-                f"{_safe(device)} still has {waiting[device]:,} messages to send: what is missing may be among them."
+                f"{_safe(device)} still has {plural(waiting[device], 'message')} to send:"
+                " what is missing may be among them."
             )
 
 

@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 from lineside_contract.manifest import Candidate, Channel, Manifest
 from lineside_export.check import STATED
+from lineside_export.facts import by_reason, numbers, unit
 from lineside_export.verify import Verification
-
-# A table has no room for more.
-_SHOWN_TEXTS = 6
 
 
 class Evidence(NamedTuple):
@@ -75,15 +73,6 @@ def _channel(channel: Channel) -> list[str]:
     return [channel.name, unit(channel), *("" if number is None else f"{number:.6g}" for number in numbers)]
 
 
-def unit(channel: Channel) -> str:
-    """Return a channel's unit, or that it is text, and which."""
-    texts = channel.categories
-    if not texts:
-        return channel.unit
-    more = f", ... ({len(texts)} in all)" if len(texts) > _SHOWN_TEXTS else ""
-    return f"text: {', '.join(texts[:_SHOWN_TEXTS])}{more}"
-
-
 def _texts(manifest: Manifest) -> str:
     if not any(channel.categories for channel in manifest.channels):
         return ""
@@ -136,26 +125,6 @@ def _candidates(candidates: Sequence[Candidate]) -> str:
     table = _table(header, [[*numbers(each), each.verdict, each.reason] for each in measured])
     others = by_reason([each for each in candidates if each.bytes is None])
     return "\n".join([table, *(f"\n{', '.join(names)}: {reason}." for names, _, reason in others)])
-
-
-def by_reason(candidates: Sequence[Candidate]) -> list[tuple[list[str], str, str]]:
-    """Return the names of candidates with the same verdict for the same reason, the verdict and the reason."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for candidate in candidates:
-        found.setdefault((candidate.verdict, candidate.reason.rstrip(".")), []).append(candidate.name)
-    return [(names, verdict, reason) for (verdict, reason), names in found.items()]
-
-
-def numbers(candidate: Candidate) -> list[str]:
-    """Return a candidate's name and numbers as text; a number that there is not is a dash."""
-    formats = [
-        (candidate.bytes, "{:,}"),
-        (candidate.latency_1_us, "{:.1f}"),
-        (candidate.latency_256_us, "{:.0f}"),
-        (candidate.metric, "{:.4f}"),
-        (candidate.agreement, "{:.4f}"),
-    ]
-    return [candidate.name, *("-" if value is None else form.format(value) for value, form in formats)]
 
 
 def _limits(manifest: Manifest) -> str:

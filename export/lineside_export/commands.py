@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineside_contract.errors import InputError
 from lineside_export import arguments
+
+if TYPE_CHECKING:
+    from lineside_contract.bundle import Bundle
 
 _EXPORT_EXAMPLES = """
 examples:
@@ -361,7 +365,7 @@ def _export(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     from lineside_agent.model import Model
     from lineside_contract.bundle import CARD, Bundle
-    from lineside_export import show
+    from lineside_export import facts
 
     bundle = Bundle.open(options.bundle)
     Model.open(bundle)
@@ -370,10 +374,23 @@ def _inspect(options: argparse.Namespace) -> int:
             raise InputError(f"{options.bundle} has no card.")
         print(bundle.files[CARD].decode(errors="replace"), end="")
     elif options.json:
-        show.manifest_json(bundle.manifest)
+        print(facts.as_json(bundle.manifest))
     else:
-        show.bundle(bundle, options.bundle)
+        _show(bundle, options.bundle)
     return 0
+
+
+def _show(bundle: Bundle, path: Path) -> None:
+    try:
+        from lineside_export import show
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "rich":
+            raise
+        from lineside_export import show_plain
+
+        show_plain.bundle(bundle, path)
+        return
+    show.bundle(bundle, path)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -225,7 +225,7 @@ def test_empty_cells_and_names_for_no_number_are_kept_as_such(tmp_path: Path) ->
         ("timestamp,a\n1,1_000\n", "a.csv has no column of numbers."),
         ("timestamp,a\nyesterday,1\n", "a.csv, line 2: 'yesterday' in column 'timestamp' is no time."),
         ("timestamp,a\n1,1\n2,2,2\n", "a.csv, line 3: 3 cells instead of 2."),
-        ("timestamp,a\n1,1\n2\n", "a.csv, line 3: 1 cells instead of 2."),
+        ("timestamp,a\n1,1\n2\n", "a.csv, line 3: 1 cell instead of 2."),
         (
             "timestamp,a\n1,1\n\n2020-01-01,2\n",
             "a.csv, line 4: '2020-01-01' is no time like those before it.",

@@ -89,7 +89,7 @@ def test_a_malformed_line_costs_itself(line: Line) -> None:
     sensor = line.open(columns=["a", "b"], skip=0)
     line.write("1,2\n#!3\n4,5\n")
     assert sensor.read().values.tolist() == [[1, 2]]
-    with pytest.raises(BadReading, match=r"gave '#!3', which is no reading: it has 1 cells instead of 2"):
+    with pytest.raises(BadReading, match=r"gave '#!3', which is no reading: it has 1 cell instead of 2"):
         sensor.read()
     assert sensor.read().values.tolist() == [[4, 5]]
 

@@ -120,7 +120,7 @@ def test_a_malformed_line_is_told_after_what_came_before_it_and_the_rest_goes_on
     assert sensor.read().values.tolist() == [[1, 2]]
     with pytest.raises(SensorError, match=r"Standard input gave 'oops,3', .* 'oops' in 'a' is no number"):
         sensor.read()
-    with pytest.raises(SensorError, match=r"Standard input gave '4', .* it has 1 cells instead of 2"):
+    with pytest.raises(SensorError, match=r"Standard input gave '4', .* it has 1 cell instead of 2"):
         sensor.read()
     assert sensor.read().values.tolist() == [[5, 6]]
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lineside_benchmarks import commands
@@ -38,10 +42,13 @@ def test_every_benchmark_can_be_run(name: str) -> None:
     assert callable(importlib.import_module(f"lineside_benchmarks.{name}").run)
 
 
-def test_the_bundles_help_leads_to_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bundles_help_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 2
+    text = capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["bench", "--help"])
-    assert "lineside bench all --help" in capsys.readouterr().out
+    assert capsys.readouterr().out == text
+    assert set(commands.NAMES) <= set(re.findall(r"\w+", text.partition("Names in place of BUNDLE")[2]))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,31 @@ def test_the_bundles_help_leads_to_the_benchmarks(capsys: pytest.CaptureFixture[
 def test_wrong_names_are_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"lineside: {says}")
+
+
+@pytest.mark.system
+def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to every process of the group, also to one that is importing."""
+    output = tmp_path / "results"
+    bench = subprocess.Popen(
+        [*(sys.executable, "-m", "lineside_cli.main", "bench"), "inference", "--quick", "-o", str(output)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert bench.stderr is not None
+    assert bench.stderr.readline() == "models and readings ...\n"
+    while not (children := psutil.Process(bench.pid).children()):
+        pass
+    while "numpy" not in Path(f"/proc/{children[0].pid}/maps").read_text():
+        pass
+    os.killpg(bench.pid, signal.SIGINT)
+    assert bench.communicate(timeout=60) == ("", "lineside: interrupted; nothing is written.\n")
+    assert bench.returncode == 130
+    assert not children[0].is_running()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_peers_are_listed_with_where_they_are(

@@ -77,8 +77,23 @@ def test_help_is_quick() -> None:
     assert min(took) < 0.15
 
 
-def test_version() -> None:
-    result = run("--version")
+@pytest.mark.parametrize("arguments", [["export"], ["collector", "gaps"], ["bench", "compare"]])
+def test_help_may_stand_in_front(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for line in (["help", *arguments], [*arguments, "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(line)
+        assert ended.value.code == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert said[0].startswith(f"usage: lineside {' '.join(arguments)}")
+    assert main(["help", "exprt"]) == 2
+    assert capsys.readouterr().err == "lineside: lineside has no command 'exprt'. Did you mean 'export'?\n"
+
+
+@pytest.mark.parametrize("option", ["--version", "-v", "-V"])
+def test_version(option: str) -> None:
+    result = run(option)
     assert result.returncode == 0
     name, version = result.stdout.split()
     assert name == "lineside"
@@ -91,6 +106,8 @@ def test_version() -> None:
         ("colector", "Did you mean 'collector'?"),
         ("wacth", "Did you mean 'watch'?"),
         ("xyz", "See `lineside --help`."),
+        ("compare", "Did you mean 'bench compare'?"),
+        ("soak", "Did you mean 'bench soak'?"),
     ],
 )
 def test_an_unknown_command(capsys: pytest.CaptureFixture[str], typed: str, hint: str) -> None:
@@ -137,7 +154,8 @@ def test_an_unknown_command_of_a_command(
     ("package", "arguments", "extra"),
     [
         ("paho", ["watch"], "agent"),
-        ("onnx", ["inspect", "nothing.zip"], "export"),
+        ("onnx", ["export", "nothing.skops", "--data", "rows.csv"], "export"),
+        ("onnxruntime", ["inspect", "nothing.zip"], "agent"),
         (
             "paho",
             ["collector", "run", "--broker", "mqtt://localhost", "--site", "s", "--store", "x.sqlite"],

@@ -64,6 +64,14 @@ def test_predictions(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found[-1]["probabilities"] == {"ok": 0.7, "worn": 0.3}
 
 
+@pytest.mark.parametrize("command", ["devices", "predictions", "events"])
+def test_an_empty_store_says_so(
+    command: str, store: SQLiteStore, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collector(capsys, command, "--store", path) == (0, "No device has sent anything yet.\n", "")
+    assert collector(capsys, command, "--store", path, "--json") == (0, "", "")
+
+
 def test_predictions_since_goes_by_the_devices_clock(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +106,8 @@ def test_a_devices_words_cannot_reach_the_terminal(
 def test_gaps_exit_with_1_if_something_is_missing(
     store: SQLiteStore, filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    _, text, _ = collector(capsys, "gaps", "--store", filled, "--device", "boiler")
+    assert text.startswith("4 messages received of 1 device: ")
     code, text, _ = collector(capsys, "gaps", "--store", filled)
     assert code == 0
     assert (
@@ -133,6 +143,13 @@ def test_export_csv(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     )
     assert rows[4]["ts"] == "2023-11-14T22:13:20.000Z"
     assert [one.name for one in tmp_path.iterdir() if "out" in one.name] == ["out.csv"]
+
+
+def test_one_row_is_one_row(
+    store: SQLiteStore, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.save(batch(prediction(0)))
+    assert collector(capsys, "export", "--store", path, "-o", tmp_path / "out.csv")[2] == "1 row\n"
 
 
 def test_export_parquet_keeps_types(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +210,7 @@ def test_rejected(store: SQLiteStore, path: Path, capsys: pytest.CaptureFixture[
     store.save(batch((f"lineside/v1/{SITE}/d/event", b"{")))
     assert f"lineside/v1/{SITE}/d/event" in collector(capsys, "rejected", "--store", path)[1]
     assert json.loads(collector(capsys, "rejected", "--store", path, "--json")[1])["payload"] == "{"
-    assert "1 messages could not be read" in collector(capsys, "devices", "--store", path)[1]
+    assert "1 message could not be read" in collector(capsys, "devices", "--store", path)[1]
 
 
 @pytest.mark.parametrize(
@@ -256,9 +273,23 @@ def test_bad_input_is_one_sentence(
     assert before <= set(tmp_path.iterdir())
 
 
+def test_without_a_command_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, said = collector(capsys)
+    assert (code, said) == (2, "")
+    for line in ("run        collect until stopped", "gaps       tell what is missing, and why"):
+        assert line in text
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["nope"], ["predictions", "--last", "0"], ["predictions", "--last", "-1"]]
+    ("typed", "hint"),
+    [("predicton", "Did you mean 'predictions'?"), ("xyz", "See `lineside collector --help`.")],
 )
+def test_a_mistyped_command(typed: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = f"lineside: lineside collector has no command {typed!r}. {hint}\n"
+    assert collector(capsys, typed, "--last", "5") == (2, "", said)
+
+
+@pytest.mark.parametrize("arguments", [["predictions", "--last", "0"], ["predictions", "--last", "-1"]])
 def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["collector", *arguments])

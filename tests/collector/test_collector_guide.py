@@ -73,7 +73,7 @@ def test_every_command_of_the_guide_works(
         ["worn", "0.750"],
     ]
     assert "sensor_failed main" in ran["events"]
-    assert ran["gaps"].startswith("61 messages received of 1 devices: 0 missing")
+    assert ran["gaps"].startswith("61 messages received of 1 device: 0 missing")
     assert len(Path("predictions.csv").read_text().splitlines()) == 61
     assert Path("week.parquet").stat().st_size
 

@@ -14,6 +14,7 @@ import pytest
 from collector_messages import predictions, status
 from collector_processes import Broker, Peer, Running, free_port
 
+from lineside_cli.main import main
 from lineside_collector import queries
 from lineside_collector.gaps import gaps
 from lineside_collector.stored import predictions as stored_predictions
@@ -136,6 +137,27 @@ def test_without_a_broker_it_waits_and_stops_when_told(run: Run, path: Path) -> 
     one.wait_for("is not reachable")
     one.process.send_signal(signal.SIGTERM)
     assert one.process.wait(timeout=20) == 0
+
+
+@pytest.mark.system
+def test_a_store_has_one_collector_and_is_free_when_it_is_killed(run: Run, path: Path) -> None:
+    arguments = ("--broker", f"mqtt://127.0.0.1:{free_port()}", "--site", "s")
+    first = run(*arguments, "--store", str(path))
+    first.wait_for("is not reachable")
+    link = path.with_name("link.sqlite")
+    link.symlink_to(path)
+    for one in (path, link):
+        second = run(*arguments, "--store", str(one), "--id", "other")
+        _, said = second.process.communicate(timeout=30)
+        assert second.process.returncode == 2
+        assert said == (
+            f"lineside: Another collector writes to the store {one}."
+            " Stop it, or give this one a --store and an --id of its own.\n"
+        )
+    assert main(["collector", "predictions", "--store", str(path)]) == 0
+    first.process.kill()
+    first.process.wait()
+    run(*arguments, "--store", str(path)).wait_for("is not reachable")
 
 
 @pytest.mark.system

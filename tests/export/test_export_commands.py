@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -105,6 +107,32 @@ def test_inspect(work, exported) -> None:
     ):
         assert heading in card
     assert "macro F1" in card
+
+
+def test_inspect_needs_no_more_than_a_device_has(work, exported) -> None:
+    code = """
+import sys
+class Device:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("onnx", "rich", "scipy", "skl2onnx", "sklearn", "skops"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Device())
+from lineside_cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+    shown = {}
+    for how in ("", "--json", "--card"):
+        command = [sys.executable, "-c", code, "inspect", BUNDLE, *filter(None, [how])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        shown[how] = done.stdout
+    for how in ("--json", "--card"):
+        assert shown[how] == work.run("inspect", BUNDLE, how).out
+    words, rich = (
+        {word.strip(",:") for word in text.split()} for text in (shown[""], work.run("inspect", BUNDLE).out)
+    )
+    assert {"verified", "LogisticRegression", "c3", "nobody", "float32", "chosen"} <= words
+    assert words <= rich
 
 
 def test_an_altered_bundle(work, exported) -> None:

@@ -160,6 +160,22 @@ def test_signing_again_adds_nothing_and_another_key_adds_one(signing) -> None:
     assert signing.run("verify", BUNDLE, "--key", "ops.pub", "--key", "next.pub").code == 0
 
 
+def test_signing_again_says_that_nothing_has_changed(signing) -> None:
+    assert signing.run("sign", BUNDLE, "--key", "ops.key").out.startswith(f"Signed {BUNDLE}: ")
+    before = Path(BUNDLE).stat()
+    for option in ([], ["--replace"]):
+        result = signing.run("sign", BUNDLE, "--key", "ops.key", *option)
+        assert result.code == 0
+        assert result.out.startswith(f"{BUNDLE} was signed with this key before, and is as it was: ")
+    assert signing.run("keygen", "-o", "next").code == 0
+    assert Path(BUNDLE).stat().st_ino == before.st_ino
+    assert signing.run("sign", BUNDLE, "--key", "next.key").out.startswith("Signed")
+    again = signing.run("sign", BUNDLE, "--key", "ops.key").out
+    assert "was signed with this key before" in again
+    assert "It carries 2 signatures." in again
+    assert signing.run("sign", BUNDLE, "--key", "ops.key", "--replace").out.startswith("Signed")
+
+
 def test_only_so_many_signatures_fit(signing) -> None:
     for number in range(16):
         assert signing.run("keygen", "-o", f"k{number}").code == 0

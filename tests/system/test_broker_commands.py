@@ -34,13 +34,15 @@ def server_of(process: Process) -> psutil.Process:
     return server
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_broker_starts_and_stops(processes: Processes, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_broker_starts_and_stops(
+    processes: Processes, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     port = free_port()
     process = start_broker(processes, tmp_path / "a folder", port)
     server = server_of(process)
     assert answers("127.0.0.1", port)
-    assert process.stop(number) == 0
+    assert process.stop(number) == code
     assert not server.is_running()
     assert not answers("127.0.0.1", port)
     assert "Server Exiting" in (tmp_path / "a folder" / "nats-server.log").read_text()

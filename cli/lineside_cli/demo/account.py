@@ -50,6 +50,9 @@ GROUP BY devices.id ORDER BY devices.device
 """
 
 
+_ABOUT_REPEATS = "Ignored repeats were sent again to be safe; known by their numbers, they are stored once."
+
+
 def accounts(store: Path) -> list[Account]:
     """Return each device's account. Raises InputError if there is no store."""
     database = open_store(store)
@@ -91,6 +94,8 @@ def show(console: Console, found: list[Account]) -> None:
             str(account.ignored),
         )
     console.print(table)
+    if any(account.ignored for account in found):
+        console.print(_ABOUT_REPEATS, style="dim")
 
 
 def _should_be_0(count: int) -> str:

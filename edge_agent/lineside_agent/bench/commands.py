@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lineside_contract.errors import InputError
+
 if TYPE_CHECKING:
     from lineside_agent.bench.results import Bench
 
@@ -17,11 +19,21 @@ examples:
   lineside bench pump-1.0.0.bundle.zip
   lineside bench pump-1.0.0.bundle.zip --seconds 10 --write     also into pump-1.0.0.bench.json beside it
   lineside bench pump-1.0.0.bundle.zip --json | jq '.latencies[] | {batch, p99_us}'
-  lineside bench all --help                                     measure Lineside itself, beside what you would
-                                                                use instead; a bundle named so is ./all
+  lineside bench compare pump-1.0.0.bench.json pump-1.1.0.bench.json
+  lineside bench latency --help                                 measure Lineside itself; a bundle named so is
+                                                                ./latency
 
 The model runs in a process of its own, as the agent runs it, again and again without a pause. An agent that is
 woken for each single reading takes up to twenty times as long for it, because its caches are cold.
+
+Names in place of BUNDLE (`lineside bench NAME --help` explains one; they need lineside[bench]):
+  inference, footprint, startup, latency, throughput, floor, clients, outbox, outage, collector
+             measure one thing of Lineside, beside what you would use instead
+  all        these ten, one after the other
+  export     what the exporter writes, beside skl2onnx, quantizers and compilers of trees
+  soak       a day of random faults in accelerated time
+  compare    what changed between two runs beyond noise, or between two bundles
+  peers      list or install what is measured beside Lineside
 
 exit codes: 0 measured, 2 the bundle is damaged or cannot run here, 130 interrupted
 """
@@ -32,7 +44,9 @@ def configure_bench(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lineside bench`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    # Optional for argparse alone: without it the help tells more than argparse's complaint.
+    parser.usage = f"{parser.prog} BUNDLE [options]\n       {parser.prog} NAME [options]"
+    parser.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="the bundle to measure")
     parser.add_argument(
         "--seconds",
         type=_seconds,
@@ -51,7 +65,12 @@ def configure_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write", action="store_true", help="also write them to NAME.bench.json beside the bundle"
     )
-    parser.set_defaults(run=_bench)
+    parser.set_defaults(run=lambda options: _bench(options) if options.bundle else _teach(parser))
+
+
+def _teach(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return InputError.exit_code
 
 
 def _bench(options: argparse.Namespace) -> int:

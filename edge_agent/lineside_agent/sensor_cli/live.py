@@ -19,6 +19,7 @@ from lineside_agent.sensors import Block, EndOfReadings, Sensor, open_sensor
 from lineside_agent.sensors.sensor import Composed, Subscribed
 from lineside_agent.settings import SensorSettings
 from lineside_contract.errors import BadReading, SensorError
+from lineside_contract.plurals import plural
 
 Form: TypeAlias = Literal["table", "csv", "json"]
 
@@ -79,7 +80,7 @@ class Ranges:
             shown = " ".join(f"{'-' if math.isnan(value) else f'{value:.6g}':>12}" for value in values)
             rows.append(f"{channel:<{width}} {shown} {self.missing[number]:>8}")
         rate = "" if math.isnan(self.rate_hz) else f", {self.rate_hz:.4g} a second"
-        return [*rows, f"{self.count} readings{rate}"]
+        return [*rows, f"{plural(self.count, 'reading')}{rate}"]
 
 
 def show(order: Order, stop: Signal) -> int:

@@ -20,6 +20,7 @@ from lineside_agent.sensors.timestamps import Reader, reader_for, scaled, unit_o
 from lineside_contract.categories import Codes
 from lineside_contract.errors import InputError, nearest
 from lineside_contract.numbers import as_number, is_number
+from lineside_contract.plurals import plural
 
 DELIMITERS = (",", ";", "\t")
 NO_TIMESTAMP = "none"
@@ -261,7 +262,7 @@ class CsvFile:
         if set(map(len, rows)) != {width}:
             place, row = next(found for found in enumerate(rows) if len(found[1]) != width)
             raise InputError(
-                f"{self._path}, line {self._line(before + place)}: {len(row)} cells instead of {width}.",
+                f"{self._path}, line {self._line(before + place)}: {plural(len(row), 'cell')} instead of {width}.",
                 hint="Complete or remove the line.",
             )
         cells = list(zip(*rows, strict=True))

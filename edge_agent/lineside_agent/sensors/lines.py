@@ -13,6 +13,7 @@ from lineside_agent.sensors.timestamps import Reader, reader_for
 from lineside_contract.categories import Codes
 from lineside_contract.errors import nearest
 from lineside_contract.numbers import as_number, is_number
+from lineside_contract.plurals import plural
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -71,7 +72,7 @@ class CsvLines:
         """Read a line. Raises ValueError saying what is wrong with it."""
         cells = self._cells(line.decode())
         if len(cells) != len(self._names):
-            raise ValueError(f"it has {len(cells)} cells instead of {len(self._names)}")
+            raise ValueError(f"it has {plural(len(cells), 'cell')} instead of {len(self._names)}")
         when = None if self._time is None else self._times.read(cells[self._time])
         return Line(when, [self._value(cells[column], self._names[column]) for column in self._columns])
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lineside_contract.manifest import Channel, Manifest
-from lineside_export.card import numbers, unit
 from lineside_export.export import Exported
+from lineside_export.facts import numbers, unit
 from lineside_export.report import answers, candidates, drift, graph, markdown
 from lineside_export.report.markup import Markup, join, table, tag
 from lineside_export.report.style import STYLE

@@ -113,7 +113,11 @@ def _sign(options: argparse.Namespace) -> int:
         print(f"lineside: warning: {key.warning}", file=sys.stderr)
     signed = sign_bundle(options.bundle, key.key, replace=options.replace)
     manifest = signed.bundle.manifest
-    print(f"Signed {options.bundle}: {manifest.name} {manifest.version}, key id {signed.key_id}.")
+    what = f"{manifest.name} {manifest.version}, key id {signed.key_id}."
+    if signed.new:
+        print(f"Signed {options.bundle}: {what}")
+    else:
+        print(f"{options.bundle} was signed with this key before, and is as it was: {what}")
     if signed.signatures > 1:
         print(f"It carries {signed.signatures} signatures.")
     return 0

@@ -22,11 +22,15 @@ from lineside_contract.signature import (
 
 
 class Signed(NamedTuple):
-    """What signing came to: the bundle, the id of the key, and how many keys have signed it now."""
+    """What signing came to: the bundle, the id of the key, how many keys have signed it now.
+
+    `new` is false if it was signed so before: then the file is as it was.
+    """
 
     bundle: Bundle
     key_id: str
     signatures: int
+    new: bool
 
 
 class Verified(NamedTuple):
@@ -50,22 +54,26 @@ def sign_bundle(path: Path, key: Ed25519PrivateKey, *, replace: bool) -> Signed:
     mine = _sign(bundle.manifest_bytes, key)
     signed = signed_bytes(bundle.manifest_bytes)
     public = _public(key)
-    others = (
-        []
-        if replace
-        else [each for each in signatures_of(bundle, str(path)) if not public.made(each, signed)]
-    )
-    signatures = [*others, mine]
+    there = [] if replace else signatures_of(bundle, str(path))
+    others = [each for each in there if not public.made(each, signed)]
+    signatures = there if mine in there else [*others, mine]
     if len(signatures) > MOST_SIGNATURES:
         raise BundleError(
             f"{path} carries {len(others)} signatures, and at most {MOST_SIGNATURES} are read.",
             hint="Drop the others with --replace.",
         )
+    sealed = seal(bundle.manifest_bytes, signatures)
+    new = sealed != bundle.signature
+    if new:
+        _write(path, bundle, sealed)
+    return Signed(bundle, mine.keyid, len(signatures), new)
+
+
+def _write(path: Path, bundle: Bundle, sealed: bytes) -> None:
     try:
-        add_signature(path, bundle, seal(bundle.manifest_bytes, signatures))
+        add_signature(path, bundle, sealed)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
-    return Signed(bundle, mine.keyid, len(signatures))
 
 
 def whose(bundle: Bundle, keys: Sequence[PublicKey], name: str) -> list[Verified]:
