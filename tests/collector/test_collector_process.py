@@ -75,7 +75,12 @@ def test_killed_at_any_moment_it_loses_nothing_and_stores_nothing_twice(
         unfinished += there.count < sent + MESSAGES * ROWS
     assert unfinished, "every kill came too late to prove anything"
     one = run(*arguments)
+    one.wait_for("collector ready")
     total = PORTIONS * MESSAGES * ROWS
+    # As an agent does: a kill between the broker's word and its own took the acknowledgement with it.
+    for first in range(0, total, ROWS):
+        if not acknowledged.covers(first, first + ROWS - 1):
+            device.send(predictions(first, first + ROWS - 1), site)
     wait_for_acks(device, acknowledged, total)
     assert list(acknowledged) == [(0, total - 1)]
     database = queries.open_store(path)
