@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c requi
 DEMO_READY := $(if $(wildcard .venv/ready-dev),.venv/ready-dev,.venv/ready-demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pi check fix bench bench-export soak docs coverage lock clean mosquitto
+.PHONY: help demo test test-pi check fix bench bench-export soak docs coverage lock clean mosquitto faults
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' Makefile
@@ -35,7 +35,7 @@ fix: .venv/ready-dev ## repair what the style check can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev mosquitto ## measure everything beside what a user would pick instead, and write docs/benchmarks.md
+bench: .venv/ready-dev mosquitto faults ## measure everything beside what a user would pick instead, and write docs/benchmarks.md
 	$(BIN)/lineside bench peers install || echo "Going on without what could not be installed." >&2
 	$(BIN)/lineside bench all --output benchmarks/results --update docs/benchmarks.md
 
@@ -47,7 +47,7 @@ bench-export: .venv/ready-dev ## measure the exporter beside skl2onnx, quantizer
 # The same day again: make soak SEED=7. All of it in real time: make soak SCALE=1
 SEED ?= 1
 SCALE ?= 0.0167
-soak: .venv/ready-dev mosquitto ## a day of random faults in accelerated time: nothing lost, nothing repeated
+soak: .venv/ready-dev mosquitto faults ## a day of random faults in accelerated time: nothing lost, nothing repeated
 	$(BIN)/lineside bench soak --seed $(SEED) --time-scale $(SCALE) --output benchmarks/results
 
 docs: .venv/ready-dev ## write docs/schema and docs/asyncapi.json from the message types
@@ -77,6 +77,15 @@ mosquitto:
 	fi; \
 	echo "Installing Mosquitto with apt-get ..."; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mosquitto > /dev/null
+
+# What makes some of the faults, and a client to measure beside. Without them their rows are left out.
+faults:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! { command -v faketime && command -v nft && \
+		command -v mosquitto_pub; } > /dev/null; then \
+		echo "Installing faketime, nftables and mosquitto-clients with apt-get ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			faketime nftables iproute2 mosquitto-clients > /dev/null || echo "Going on without them." >&2; \
+	fi
 
 .venv/ready-dev: pyproject.toml requirements-dev.lock | .venv/bin/python
 	@echo "Installing what development needs into .venv ..."
