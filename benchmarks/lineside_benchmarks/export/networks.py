@@ -19,8 +19,8 @@ from lineside_benchmarks.workshop import Workshop
 from lineside_contract.errors import InputError
 from lineside_export.quantize.noise import signal_to_noise
 
-# So many rows for the tools, and as many to judge by.
-_ROWS, _QUICK = 100, 30
+# So many rows for the tools, and as many to judge by; 30 % of them must be enough to decide on a candidate.
+_ROWS, _QUICK = 100, 40
 _COLUMNS = ["network", "written by", "bytes", "us, 1 row", "dB", "largest difference", "same label", ""]
 _HOW = (
     "Networks of the packages rapidocr-onnxruntime (Apache-2.0: which way up a line of text is) and silero-vad (MIT:"
