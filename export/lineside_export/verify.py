@@ -26,12 +26,16 @@ _OUTPUTS = {"probabilities": "probability", "values": "value", "scores": "score"
 
 
 class Verification(NamedTuple):
-    """How many rows were compared, user's and made; `doubt` says what differs, or is empty."""
+    """How many rows were compared, user's and made; `doubt` says what differs, or is empty.
+
+    only_missing: it differs only where a reading is missing, and none is in the user's rows.
+    """
 
     rows: int
     made: int
     ties: int
     doubt: str
+    only_missing: bool = False
 
 
 class Trials(NamedTuple):
@@ -99,7 +103,14 @@ def verify(subject: Subject, model: Model, asked: Trials) -> Verification:
     estimator = subject.schema.estimator
     doubt = f"The exported model does not answer as the original {estimator} does: it differs in "
     doubt = doubt + " and in ".join(doubts) + "." if doubts else ""
-    return Verification(given.rows, made.rows, given.ties + made.ties, doubt)
+    missing = set(np.flatnonzero(np.isnan(asked.made).any(axis=1)).tolist())
+    only_missing = (
+        bool(made.mismatches)
+        and not given.mismatches
+        and not np.isnan(subject.data.inputs).any()
+        and all(mismatch.row in missing for mismatch in made.mismatches)
+    )
+    return Verification(given.rows, made.rows, given.ties + made.ties, doubt, only_missing)
 
 
 def refusal(subject: Subject, verification: Verification) -> InputError:

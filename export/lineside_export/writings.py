@@ -32,6 +32,7 @@ MOST_NODES = 200_000
 # So many of the user's rows show where readings lie.
 _TYPICAL_ROWS = 1000
 _MOST_LEAVES = 256
+_MISSING = "answers rows with a missing reading otherwise than the original"
 
 
 class Writing(NamedTuple):
@@ -156,14 +157,25 @@ def sound(subject: Subject, found: list[Writing], asked: Trials, *, allow: bool)
         if not allow:
             raise refusal(subject, tried[0][1])
         good = tried[:1]
+    # Beside an exact one there may be one that is exact as long as no reading is missing: it says so.
+    nearly = [
+        _noted(writing)
+        for writing, verification in tried
+        if verification.only_missing and not good[0][1].doubt
+    ]
     others = [writing.variant for writing in found if not writing.model]
     failed = "failed" if good[0][1].doubt else f"failed, where {good[0][0].variant.name} does not"
     others += [
         Variant(writing.variant.name, None, f"{failed}: {verification.doubt}", failed=True)
         for writing, verification in tried
-        if verification.doubt and writing is not good[0][0]
+        if verification.doubt and writing is not good[0][0] and not (nearly and verification.only_missing)
     ]
-    return Sound([writing for writing, _ in good], outputs, good[0][1], others)
+    return Sound([*(writing for writing, _ in good), *nearly], outputs, good[0][1], others)
+
+
+def _noted(writing: Writing) -> Writing:
+    """Without its graph: nothing else is to be made of it."""
+    return Writing(writing.variant._replace(reason=_MISSING))
 
 
 def _attempt(subject: Subject, writing: Writing, outputs: Outputs, asked: Trials) -> Verification:

@@ -318,3 +318,21 @@ def test_a_column_transformer_that_was_fitted_on_a_data_frame(work, values) -> N
     answers = Model.open(bundle).predict(rows.astype(np.float32))
     # Behind a scaler a few rows at thresholds may fall to the other side.
     assert np.mean(np.abs(answers.values[:, 0] - expected) < 1e-3) > 0.95
+
+
+def test_a_writing_that_is_wrong_for_missing_readings_only_says_so(work, classes) -> None:
+    """skl2onnx's forest does not route them: with none in the rows it is measured, with some it has failed."""
+    rows, target = classes
+    work.save(RandomForestClassifier(10, random_state=0).fit(rows[:200], target[:200]))
+    holed = rows[200:].copy()
+    holed[::9, 1] = np.nan
+    for given, measured in ((rows[200:], True), (holed, False)):
+        work.rows(given, target[200:])
+        result = work.export("--json")
+        assert result.code == 0, result.err
+        ways = {each["name"]: each for each in json.loads(result.out)["candidates"]}
+        assert ways["compact"]["verdict"] == "chosen"
+        assert ("bytes" in ways["float32"]) == measured
+        assert (ways["float32"]["verdict"] == "failed") != measured
+        noted = "answers rows with a missing reading otherwise than the original" in ways["float32"]["reason"]
+        assert noted == measured
